@@ -1,0 +1,1 @@
+"""Run any agent loop that speaks OpenAI chat completions on Amazon Bedrock."""
