@@ -1,0 +1,208 @@
+"""The one vocabulary in which an answer is told, whether it came whole or as a stream.
+
+`block` is always Converse's `contentBlockIndex`. An answer is complete when a `MessageStop` was seen. The values are
+frozen and know nothing of OpenAI; every face (callbacks, chunks, server-sent events) reads these and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class MessageStart:
+    """The answer begins; `role` is "assistant" in all that was ever recorded."""
+
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """A piece of visible text, cited text included."""
+
+    block: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """A piece of the model's reasoning text."""
+
+    block: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningSignature:
+    """The signature that makes a reasoning block replayable; it comes after the block's text."""
+
+    block: int
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class RedactedReasoning:
+    """Reasoning that only the service can read; opaque bytes, to be replayed as they are."""
+
+    block: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallStart:
+    """A tool call begins. `type` is "server_tool_use" for a tool that the service runs itself, else None or the wire's word."""
+
+    block: int
+    id: str
+    name: str
+    type: str | None = None
+
+    @property
+    def runs_on_server(self) -> bool:
+        """Whether the service itself answers this call, so that no client may."""
+        return self.type == SERVER_TOOL_USE
+
+
+SERVER_TOOL_USE = "server_tool_use"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolArgumentsDelta:
+    """A piece of the JSON text of a tool call's arguments."""
+
+    block: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerToolResultStart:
+    """The result of a tool that the service ran begins; `head` holds its toolUseId, type and status."""
+
+    block: int
+    head: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerToolResultDelta:
+    """Parts of a server tool's result: Converse's list of {"text": ...} and {"json": ...}."""
+
+    block: int
+    parts: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A source of the block's text, as the service words it (title, source, sourceContent, location)."""
+
+    block: int
+    citation: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageStart:
+    """An image begins; `format` is png, jpeg, gif or webp."""
+
+    block: int
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDelta:
+    """A piece of an image: {"source": {"bytes": ...}} or {"error": ...}."""
+
+    block: int
+    image: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class NativeBlock:
+    """A content block that has no streamed form of its own (video, document, one of tomorrow), as it came."""
+
+    block: int
+    content: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockStop:
+    """The block is complete. `verbatim` is the block itself where it came whole, so that nothing of it is lost."""
+
+    block: int
+    verbatim: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageStop:
+    """The proof that the answer is complete."""
+
+    stop_reason: str
+    additional_fields: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """Counters and traces: the members of Converse's metadata event, or of a whole answer beside its output."""
+
+    usage: Mapping[str, Any]
+    latency_ms: int | None = None
+    trace: Mapping[str, Any] | None = None
+    performance_config: Mapping[str, Any] | None = None
+    service_tier: Mapping[str, Any] | None = None
+    other: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFault:
+    """The service reported a fault as an event of the stream (botocore raises these; plain iterables hold them)."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownEvent:
+    """An event, delta or start that this version does not know; counted, kept, never fatal."""
+
+    name: str
+    payload: Any
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRestarted:
+    """All that was shown so far is void: the turn begins again (opt-in `resume="restart"`); `reason` is a failure kind."""
+
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamResumed:
+    """The answer goes on where it broke off (opt-in `resume="continue"`); what was shown stays valid."""
+
+    attempt: int
+    reason: str
+
+
+Event = (
+    MessageStart
+    | TextDelta
+    | ReasoningDelta
+    | ReasoningSignature
+    | RedactedReasoning
+    | ToolCallStart
+    | ToolArgumentsDelta
+    | ServerToolResultStart
+    | ServerToolResultDelta
+    | Citation
+    | ImageStart
+    | ImageDelta
+    | NativeBlock
+    | BlockStop
+    | MessageStop
+    | Metadata
+    | StreamFault
+    | UnknownEvent
+    | StreamRestarted
+    | StreamResumed
+)
