@@ -39,9 +39,9 @@ def event_frame(event: str, members: Mapping[str, object], *, padding: int | Non
 
     `padding` is the number of padding characters; None leaves the key out.
     """
-    padded = dict(members) if padding is None else {**members, "p": PADDING[:padding]}
+    padded = members if padding is None else {**members, "p": PADDING[:padding]}
     headers = ((":event-type", event), (":content-type", "application/json"), (":message-type", "event"))
-    return frame(headers, encode_json(padded))
+    return frame(headers, encode_json(dict(sorted(padded.items()))))
 
 
 def exception_frame(exception: str, message: str | None, members: Mapping[str, object] | None = None) -> bytes:
@@ -62,15 +62,14 @@ def padding_length(serial: int) -> int:
 
 
 def encode_json(members: Mapping[str, object]) -> bytes:
-    """JSON as the service writes it: compact, keys sorted, characters outside ASCII as UTF-8.
+    """JSON as the service writes it: compact, characters outside ASCII as UTF-8, lone surrogates as escapes.
 
-    Lone surrogates have no UTF-8 form and are written as escapes.
+    The service sorts the members of its own shapes, but keeps the order inside a document (a tool's input).
     """
-    text = json.dumps(members, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     try:
-        return text.encode()
+        return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:
-        return json.dumps(members, separators=(",", ":"), sort_keys=True).encode()
+        return json.dumps(members, separators=(",", ":")).encode()
 
 
 def _string_header(name: str, value: str) -> bytes:
