@@ -1,0 +1,84 @@
+"""The ground all tests stand on: no credentials, settings, proxies or home of the person who runs them.
+
+This happens when pytest loads this file, before anything imports botocore, and again in every xdist worker.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+KEPT = {"BEDROCK_RECORDINGS", "BEDROCK_REQUESTS"}
+"""What names the folders of real traffic; every other BEDROCK_* variable is a setting under test."""
+
+STRIPPED_PREFIXES = ("AWS_", "BEDROCK_")
+
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+def _leave_the_readers_world() -> None:
+    for name in list(os.environ):
+        if (name.startswith(STRIPPED_PREFIXES) and name not in KEPT) or name.lower() in PROXIES:
+            del os.environ[name]
+    home = tempfile.mkdtemp(prefix="bedrock-tests-home-")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    os.environ.update({"HOME": home, "USERPROFILE": home, "AWS_EC2_METADATA_DISABLED": "true"})
+
+
+_leave_the_readers_world()
+
+settings.register_profile(
+    "default",
+    deadline=None,  # two cores, many workers: an example may wait for its turn
+    database=None,  # nothing is left in the checkout
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes more than a second or two on two cores")
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left_behind() -> Iterator[None]:
+    """Every thread that a test started ends with it, or soon after."""
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:
+        left = [thread for thread in threading.enumerate() if thread not in before and thread.is_alive()]
+        if not left:
+            return
+        time.sleep(0.01)
+    pytest.fail(f"left behind: {', '.join(thread.name for thread in left)}")
+
+
+def _folder_of_real_traffic(variable: str) -> Path:
+    folder = os.environ.get(variable)
+    if not folder:
+        pytest.skip(f"{variable} names no folder of real traffic")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """The folder of recorded Bedrock exchanges; the test is skipped where there is none."""
+    return _folder_of_real_traffic("BEDROCK_RECORDINGS")
+
+
+@pytest.fixture(scope="session")
+def requests_folder() -> Path:
+    """The folder of request bodies that real runtimes sent; the test is skipped where there is none."""
+    return _folder_of_real_traffic("BEDROCK_REQUESTS")

@@ -1,0 +1,1 @@
+"""What the project's own people run: environments, checks, tests, the demo; none of it ships in the wheel."""

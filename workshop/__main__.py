@@ -1,0 +1,93 @@
+"""`python -m workshop TASK`: make the environment that a task needs, then run the task in it.
+
+The scripts are thin over this; on Windows it is called directly, as `py workshop TASK`. This module and what it imports
+at the top run on a bare Python.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+if not __package__:  # started as a folder, from anywhere: `python path/to/workshop TASK`
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+if sys.version_info < (3, 11):  # noqa: UP036 - the reader may have an older one, and is told so
+    sys.exit(f"Python 3.11 or newer is needed; this is {sys.version}")
+
+from workshop import environment, vendor
+
+OLDEST_FLAG = "--oldest"
+
+
+def setup(_: Sequence[str]) -> int:
+    """Install what the other tasks need into .venv."""
+    print(environment.prepare(environment.development()))
+    return 0
+
+
+def check(arguments: Sequence[str]) -> int:
+    """Lint, format, strict types, directions of import."""
+    return _inside("workshop.checks", arguments)
+
+
+def test(arguments: Sequence[str]) -> int:
+    """Run all checks and tests, in parallel; --oldest uses the oldest boto3 allowed; the rest goes to pytest."""
+    wished = environment.oldest() if OLDEST_FLAG in arguments else environment.development()
+    rest = [argument for argument in arguments if argument != OLDEST_FLAG]
+    os.chdir(environment.ROOT)
+    return _inside("pytest", ["--numprocesses=auto", "--dist=worksteal", *rest], wished)
+
+
+def demo(arguments: Sequence[str]) -> int:
+    """An agent with three tools at work on this repository, or on a task of your own."""
+    return _inside("workshop.demo", arguments)
+
+
+def check_recordings(arguments: Sequence[str]) -> int:
+    """Hold every recorded exchange in a folder against the adapter: nothing lost, nothing unclassified."""
+    return _inside("workshop.recordings", arguments)
+
+
+def test_hermes(arguments: Sequence[str]) -> int:
+    """Run Hermes Agent's own loop on the adapter, in an environment of its own."""
+    from workshop import hermes
+
+    return hermes.main(arguments)
+
+
+TASKS: dict[str, Callable[[Sequence[str]], int]] = {
+    "setup": setup,
+    "check": check,
+    "test": test,
+    "demo": demo,
+    "check-recordings": check_recordings,
+    "vendor": vendor.main,
+    "test-hermes": test_hermes,
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the task named by the first argument."""
+    task = TASKS.get(arguments[0]) if arguments else None
+    if task is None:
+        print(__doc__, *(f"  {name:17} {task.__doc__}" for name, task in TASKS.items()), sep="\n")
+        return 2
+    return task(arguments[1:])
+
+
+def _inside(module: str, arguments: Sequence[str], wished: environment.Environment | None = None) -> int:
+    """Run a module in an environment, `.venv` unless another is wished for."""
+    python = environment.prepare(wished or environment.development())
+    # -P: the folder that the reader stands in may hold an `agent` of its own.
+    return subprocess.run([python, "-P", "-m", module, *arguments], check=False).returncode
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
