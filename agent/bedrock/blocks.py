@@ -1,8 +1,8 @@
 """Converse content blocks as plain JSON data, and back.
 
-In comes a content block as boto3 knows it, with raw bytes; out goes the same block in the service's own wire form, where
-the blobs are base64 text. The reverse takes either form. Only the places where Converse has a blob are touched, so a tool
-input or a JSON tool result that looks like one stays as it is. Nothing is dropped and nothing is changed in place.
+In comes a content block as boto3 knows it, with raw bytes; out goes the same block in the service's own wire form,
+where the blobs are base64 text. The reverse takes either form. Only the places where Converse has a blob are touched, so
+a tool input or a JSON tool result that looks like one stays as it is. Nothing is dropped or changed in place.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class RedactedReasoning:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallStart:
-    """A tool call begins. `type` is "server_tool_use" for a tool that the service runs itself, else None or the wire's word."""
+    """A tool call begins; `type` is "server_tool_use" where the service runs the tool, else None or the wire's word."""
 
     block: int
     id: str
@@ -170,7 +170,7 @@ class UnknownEvent:
 
 @dataclass(frozen=True, slots=True)
 class StreamRestarted:
-    """All that was shown so far is void: the turn begins again (opt-in `resume="restart"`); `reason` is a failure kind."""
+    """All that was shown so far is void: the turn begins again (opt-in `resume`); `reason` is a failure kind."""
 
     attempt: int
     reason: str
@@ -178,7 +178,7 @@ class StreamRestarted:
 
 @dataclass(frozen=True, slots=True)
 class StreamResumed:
-    """The answer goes on where it broke off (opt-in `resume="continue"`); what was shown stays valid."""
+    """The answer goes on where it broke off (opt-in `resume`); what was shown stays valid."""
 
     attempt: int
     reason: str
