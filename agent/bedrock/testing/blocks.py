@@ -232,7 +232,7 @@ class Event:
 
     def whole(self) -> None:
         """Nothing: whole answers have no events."""
-        return None
+        return
 
     def events(self, index: int, size: int | None) -> Iterator[WireEvent]:
         """The event as given."""

@@ -18,7 +18,7 @@ from .frames import encode_json, event_frame, padding_length
 from .wire import Answer, Framing, Piece
 
 if TYPE_CHECKING:
-    from .server import RecordedRequest
+    from .recorded import RecordedRequest
 
 EVENT_STREAM = "application/vnd.amazon.eventstream"
 JSON = "application/json"
@@ -319,7 +319,7 @@ def as_answering(scripted: Scripted) -> Answering:
         return RawAnswer(encode_json(scripted))
     if hasattr(scripted, "apply"):
         return Reply(Text("This answer goes wrong."), fault=cast("Fault", scripted))
-    return Reply(cast("Block | str", scripted))
+    return Reply(scripted)
 
 
 def _derived_stop_reason(blocks: Iterable[Block]) -> str:

@@ -15,14 +15,17 @@ import ssl
 import threading
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import replace
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from .connection import Connection
 from .recorded import UNKNOWN, RecordedRequest, record
 from .script import Answering, Refusal, Script, Scripted, ScriptFunction
-from .wire import Answer, HttpRequest
+from .shapes import OPERATIONS, judge_shape
+
+if TYPE_CHECKING:
+    from .wire import Answer, HttpRequest
 
 HOST = "127.0.0.1"
 BACKLOG = 1024
@@ -83,7 +86,7 @@ class FakeBedrock:
         self._thread: threading.Thread | None = None
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
-        self._failure: BaseException | None = None
+        self._failure: OSError | None = None
 
     # --- the block ---------------------------------------------------------------------------------------------
 
@@ -180,7 +183,7 @@ class FakeBedrock:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_until_complete(self._start())
-        except BaseException as failure:
+        except OSError as failure:
             self._failure = failure
             self._started.set()
             self._loop.close()
@@ -251,14 +254,16 @@ class FakeBedrock:
         try:
             request.refusal = self._judged(request)
             return request.refusal or self._script.next_for(request)
-        except Exception as error:  # the script's own function may raise anything; the test has to hear of it
+        except Exception as error:  # noqa: BLE001 - a script's function may raise anything; the test has to hear of it
             self.errors.append(error)
             return Refusal("InternalServerException", f"The stand-in failed: {error!r}")
 
     def _judged(self, request: RecordedRequest) -> Refusal | None:
         if request.operation == UNKNOWN:
             return Refusal("UnknownOperationException", None)
-        return None
+        if not self.strict or request.operation not in OPERATIONS:
+            return None
+        return judge_shape(request.operation, request.body)
 
 
 def _identified(answer: Answer) -> Answer:

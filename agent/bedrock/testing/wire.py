@@ -180,7 +180,7 @@ def steps(answer: Answer) -> Iterator[Step]:
 
 def framed(piece: Piece, framing: Framing) -> bytes:
     """A piece as its framing writes it: a chunk that is shorter than it promised has no end."""
-    if framing is not Framing.CHUNKED or not piece.data and piece.promised is None:
+    if framing is not Framing.CHUNKED or (not piece.data and piece.promised is None):
         return piece.data
     promised = len(piece.data) if piece.promised is None else piece.promised
     closing = b"\r\n" if promised == len(piece.data) else b""
