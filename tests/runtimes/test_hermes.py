@@ -1,0 +1,218 @@
+"""Hermes Agent's own loop on the vendored adapter, over real boto3, against the stand-in.
+
+It runs in an environment of its own (`scripts/test-hermes`), because Hermes has a package `agent` too; anywhere else
+it is skipped. `VENDORED_ADAPTER` names the folder that `scripts/vendor` filled.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+if importlib.util.find_spec("run_agent") is None or "VENDORED_ADAPTER" not in os.environ:
+    pytest.skip("Hermes Agent is not installed here; scripts/test-hermes has it", allow_module_level=True)
+
+import agent
+
+agent.__path__.insert(0, os.environ["VENDORED_ADAPTER"])
+
+from agent import bedrock_adapter
+from agent.bedrock.testing import Cut, FakeBedrock, Reasoning, RecordedRequest, Refusal, Reply, Text, ToolCall, Usage
+
+pytestmark = [
+    pytest.mark.leaves_threads,  # Hermes keeps daemon threads of its own
+    pytest.mark.filterwarnings("default"),  # and its warnings are its own
+]
+
+CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+NOVA = "us.amazon.nova-pro-v1:0"
+REGION = "us-east-1"
+SECRET = "the answer is 42"
+QUESTION = "What does note.txt say?"
+
+
+@pytest.fixture
+def note(tmp_path: Path) -> Path:
+    path = tmp_path / "note.txt"
+    path.write_text(f"{SECRET}\n", encoding="utf-8")
+    return path
+
+
+@contextmanager
+def bedrock(script: Any, monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[FakeBedrock]:
+    """The stand-in, and an environment in which Hermes finds it."""
+    with FakeBedrock(script) as fake:
+        (home / ".hermes").mkdir(exist_ok=True)
+        for name, value in {
+            "HERMES_HOME": str(home / ".hermes"),
+            "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": "not-a-secret",
+            "AWS_REGION": REGION,
+            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": fake.url,
+            "AWS_ENDPOINT_URL_BEDROCK": fake.url,
+            "NO_PROXY": "127.0.0.1",
+        }.items():
+            monkeypatch.setenv(name, value)
+        bedrock_adapter.reset_client_cache()
+        yield fake
+        bedrock_adapter.reset_client_cache()
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Any], Any]:
+    return lambda script: bedrock(script, monkeypatch, tmp_path)
+
+
+def make_agent(model: str = CLAUDE, **options: Any) -> Any:
+    from run_agent import AIAgent
+
+    return AIAgent(
+        provider="bedrock",
+        api_mode="bedrock_converse",
+        base_url=f"https://bedrock-runtime.{REGION}.amazonaws.com",
+        api_key="aws-sdk",
+        model=model,
+        enabled_toolsets=["file"],
+        quiet_mode=True,
+        skip_context_files=True,
+        skip_memory=True,
+        max_iterations=6,
+        tool_delay=0,
+        **options,
+    )
+
+
+def reading(note: Path) -> Callable[[RecordedRequest], Reply]:
+    """A model that asks for two tools at once and then says what their results say."""
+
+    def answer(request: RecordedRequest) -> Reply:
+        results = [
+            block["toolResult"] for turn in request.messages for block in turn["content"] if "toolResult" in block
+        ]
+        if not results:
+            return Reply(
+                Reasoning("I should read the file.", "c2lnbmF0dXJl"),
+                Text("Let me look."),
+                ToolCall("read_file", {"path": str(note)}),
+                ToolCall("search_files", {"pattern": "answer", "path": str(note.parent)}),
+                usage=Usage(input=100, output=20, cache_read=7, cache_write=3),
+            )
+        found = all(SECRET in str(result["content"]) for result in results)
+        return Reply(Text(f"It says: {SECRET}." if found and len(results) == 2 else "The tools did not tell."))
+
+    return answer
+
+
+def operations(fake: FakeBedrock) -> list[str]:
+    return [request.operation for request in fake.requests]
+
+
+def refusals(fake: FakeBedrock) -> list[Any]:
+    return [request.refusal for request in fake.requests if request.refusal]
+
+
+def test_the_adapter_under_test_is_ours() -> None:
+    assert Path(str(bedrock_adapter.__file__)).parent == Path(os.environ["VENDORED_ADAPTER"])
+    assert sys.modules["agent.bedrock_adapter"] is bedrock_adapter
+
+
+@pytest.mark.parametrize("model", [CLAUDE, NOVA])
+def test_a_streamed_turn_with_two_tools(world: Any, note: Path, model: str) -> None:
+    text: list[str] = []
+    reasoning: list[str] = []
+    with world(reading(note)) as fake:
+        agent_loop = make_agent(
+            model, stream_delta_callback=lambda delta: text.append(delta or ""), reasoning_callback=reasoning.append
+        )
+        result = agent_loop.run_conversation(QUESTION)
+    assert result["final_response"] == f"It says: {SECRET}."
+    assert "".join(text).split() == f"Let me look. It says: {SECRET}.".split()
+    assert "".join(reasoning) == "I should read the file."
+    assert operations(fake) == ["converse-stream"] * 2, "no probe of the context length, no retry"
+    assert not refusals(fake)
+
+
+@pytest.mark.parametrize("model", [CLAUDE, NOVA])
+def test_a_whole_turn_with_two_tools(world: Any, note: Path, model: str) -> None:
+    with world(reading(note)) as fake:
+        agent_loop = make_agent(model)
+        agent_loop._disable_streaming = True
+        result = agent_loop.run_conversation(QUESTION)
+    assert result["final_response"] == f"It says: {SECRET}."
+    assert operations(fake) == ["converse"] * 2
+    assert not refusals(fake)
+
+
+def test_the_history_that_hermes_keeps_goes_on_in_a_later_conversation(world: Any, note: Path) -> None:
+    with world(reading(note)) as fake:
+        agent_loop = make_agent()
+        first = agent_loop.run_conversation(QUESTION)
+        again = make_agent().run_conversation("And again?", conversation_history=first["messages"])
+    assert again["final_response"] == f"It says: {SECRET}."
+    assert operations(fake) == ["converse-stream"] * 3
+    assert not refusals(fake)
+
+
+def test_cache_tokens_count_as_prompt_tokens(world: Any, note: Path) -> None:
+    with world(reading(note)):
+        result = make_agent().run_conversation(QUESTION)
+    assert result["prompt_tokens"] == 100 + 7 + 3 + 25
+
+
+def test_a_policy_without_streaming_falls_back_to_whole_answers(world: Any, note: Path) -> None:
+    denied = Refusal(
+        "AccessDeniedException",
+        "User: arn:aws:iam::123456789012:user/x is not authorized to perform: "
+        "bedrock:InvokeModelWithResponseStream on resource: arn:aws:bedrock:us-east-1::foundation-model/x",
+    )
+    answer = reading(note)
+    with world(lambda request: denied if request.operation == "converse-stream" else answer(request)) as fake:
+        result = make_agent().run_conversation(QUESTION)
+    assert result["final_response"] == f"It says: {SECRET}."
+    assert operations(fake).count("converse") == 2
+
+
+def test_an_answer_that_breaks_off_is_never_taken_for_an_answer(world: Any, note: Path) -> None:
+    answer = reading(note)
+    broken = Reply(Text("It says: nothing of"), fault=Cut(at=400))
+    first = iter([broken])
+    with world(lambda request: next(first, None) or answer(request)):
+        result = make_agent().run_conversation(QUESTION)
+    assert result["final_response"] == f"It says: {SECRET}."
+
+
+def test_throttling_at_the_opening_is_waited_out(world: Any, note: Path) -> None:
+    answer = reading(note)
+    throttled = iter([Refusal("ThrottlingException", "Too many requests, please wait before trying again.")])
+    with world(lambda request: next(throttled, None) or answer(request)):
+        result = make_agent().run_conversation(QUESTION)
+    assert result["final_response"] == f"It says: {SECRET}."
+
+
+def test_the_auxiliary_client_answers(world: Any) -> None:
+    from agent.auxiliary_client import BedrockAuxiliaryClient
+
+    with world([Reply(Text("A title"))]) as fake:
+        completion = BedrockAuxiliaryClient(REGION, NOVA).chat.completions.create(
+            messages=[{"role": "user", "content": "Name this."}], stop="\n", max_tokens=20
+        )
+    assert completion.choices[0].message.content == "A title"
+    assert fake.requests[0].body["inferenceConfig"] == {"maxTokens": 20, "stopSequences": ["\n"]}
+
+
+def test_the_provider_is_resolved_with_our_names(world: Any) -> None:
+    from hermes_cli.runtime_provider import resolve_runtime_provider
+
+    with world([]):
+        runtime: Mapping[str, Any] = resolve_runtime_provider(requested="bedrock", target_model=NOVA)
+    assert SimpleNamespace(**runtime).api_mode == "bedrock_converse"
+    assert runtime["source"] == "AWS_ACCESS_KEY_ID"
+    assert runtime["region"] == REGION
