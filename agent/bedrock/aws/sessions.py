@@ -1,0 +1,147 @@
+"""A fresh botocore session in which blank variables count as unset and the credentials are exactly those meant.
+
+In come `Credentials`, out goes a boto3 session. The environment is read, never written: a bearer token reaches one
+client through botocore's `token_provider` component, and what botocore would take from a blank variable is replaced
+in the session's own configuration. A session that the caller gives is used as it is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .credentials import BEARER_VARIABLE, Credentials, bearer_token
+from .settings import blank_to_none
+
+if TYPE_CHECKING:
+    from boto3.session import Session
+
+_CONTAINER_VARIABLES = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
+
+
+def open_session(credentials: Credentials) -> Session:
+    """A boto3 session that signs as `credentials` say; raises botocore's ProfileNotFound for an unknown profile."""
+    import boto3.session
+
+    if isinstance(credentials.session, boto3.session.Session):
+        return credentials.session
+    return boto3.session.Session(botocore_session=credentials.session or _fresh_session(credentials))
+
+
+def _fresh_session(credentials: Credentials) -> Any:
+    import botocore.session
+
+    session: Any = botocore.session.Session()
+    _count_blank_variables_as_unset(session)
+    if credentials.profile:
+        session.set_config_variable("profile", credentials.profile)
+    if token := bearer_token(credentials):
+        _sign_with_token(session, token)
+    elif credentials.aws_access_key_id:
+        session.set_credentials(
+            credentials.aws_access_key_id, credentials.aws_secret_access_key, credentials.aws_session_token
+        )
+    _ask_container_only_where_named(session)
+    return session
+
+
+def signature_version(credentials: Credentials, session: Session) -> str | None:
+    """How the client signs, said in code so that no later change of the environment turns it around; None: as usual.
+
+    botocore up to 1.44.5 takes even a blank AWS_BEARER_TOKEN_BEDROCK for a token, prefers it to explicit keys, and asks
+    the environment again at every request.
+    """
+    if credentials.session is None:
+        return "bearer" if bearer_token(credentials) else "v4"
+    return "v4" if _is_explicit(session) or not blank_to_none(os.environ.get(BEARER_VARIABLE)) else None
+
+
+def _is_explicit(session: Session) -> bool:
+    """Whether the caller built the session with keys or a profile, which then beat a token of the environment."""
+    if "profile" in botocore_session(session).instance_variables():
+        return True
+    return getattr(session.get_credentials(), "method", None) == "explicit"
+
+
+def botocore_session(session: Session) -> Any:
+    """The botocore session inside a boto3 session; boto3 has no public name for it."""
+    return session._session  # noqa: SLF001
+
+
+# --- bearer token -----------------------------------------------------------------------------------------------------
+
+
+class _FixedToken:
+    """A token of botocore's shape that never changes; it shows itself nowhere."""
+
+    method = "explicit"
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def get_frozen_token(self) -> Any:
+        from botocore.tokens import FrozenAuthToken
+
+        return FrozenAuthToken(self._token)
+
+
+class _FixedTokenProvider:
+    """Stands in for botocore's chain of token providers."""
+
+    def __init__(self, token: str) -> None:
+        self._token = _FixedToken(token)
+
+    def load_token(self, **_kwargs: Any) -> _FixedToken:
+        return self._token
+
+
+def _sign_with_token(session: Any, token: str) -> None:
+    from botocore.credentials import CredentialResolver
+
+    session.register_component("token_provider", _FixedTokenProvider(token))
+    # A token needs no keys: without this botocore would ask the instance metadata service for some and wait for it.
+    session.register_component("credential_provider", CredentialResolver(providers=[]))
+
+
+# --- blank variables --------------------------------------------------------------------------------------------------
+
+
+def _without_blanks(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environ.items() if value.strip()}
+
+
+def _count_blank_variables_as_unset(session: Any) -> None:
+    """Replace what botocore would take from a blank variable by what it takes from an absent one.
+
+    A blank AWS_PROFILE would be an unknown profile, a blank AWS_MAX_ATTEMPTS no number, and a blank AWS_CA_BUNDLE would
+    turn the checking of certificates off (measured with botocore 1.44.5).
+    """
+    from botocore import configprovider
+
+    filled = _without_blanks(os.environ)
+    chains = configprovider.ConfigChainFactory(session, environ=filled)
+    store = session.get_component("config_store")
+    for name, (setting, variables, default, convert) in configprovider.BOTOCORE_DEFAUT_SESSION_VARIABLES.items():
+        names = [variables] if isinstance(variables, str) else variables or ()
+        if any(variable in os.environ and variable not in filled for variable in names):
+            chain = chains.create_config_chain(
+                instance_name=name,
+                env_var_names=variables,
+                config_property_names=setting,
+                default=default,
+                conversion_func=convert,
+            )
+            store.set_config_provider(name, chain)
+
+
+def _ask_container_only_where_named(session: Any) -> None:
+    """Keep botocore from asking the container's endpoint because of a blank variable."""
+    from botocore.credentials import ContainerProvider, CredentialResolver
+
+    if all(os.environ.get(variable, "set").strip() for variable in _CONTAINER_VARIABLES):
+        return
+    resolver: CredentialResolver = session.get_component("credential_provider")
+    if any(provider.METHOD == ContainerProvider.METHOD for provider in resolver.providers):
+        resolver.insert_after(ContainerProvider.METHOD, ContainerProvider(environ=_without_blanks(os.environ)))
+        resolver.remove(ContainerProvider.METHOD)
