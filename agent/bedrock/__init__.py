@@ -1,1 +1,60 @@
-"""Run any agent loop that speaks OpenAI chat completions on Amazon Bedrock."""
+"""Run any agent loop that speaks OpenAI chat completions on Amazon Bedrock.
+
+    from agent.bedrock import Bedrock
+
+    completion = Bedrock().complete("us.anthropic.claude-sonnet-4-5-20250929-v1:0", [{"role": "user", "content": "Hi"}])
+
+The map of the house; imports point downwards only:
+
+    ../bedrock_adapter.py   the drop-in face for Hermes Agent; composition root
+    faces/                  thin: callbacks, the `Bedrock` object
+    chat.py                 the one road: request -> call -> events -> completion
+    request/                OpenAI -> Converse, pure
+    aws/                    credentials, clients, calls, catalog: all that touches AWS
+    response/               Converse -> OpenAI, pure: events, decoder, accumulator, completion
+    models/                 facts: model ids, one table of family profiles
+    notes.py, blocks.py     what travels with a call; content blocks as JSON
+    errors.py               one table from exception to kind, status and advice
+    testing/                a strict loopback Bedrock that real boto3 talks to
+
+Names are loaded when they are first asked for, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .chat import ChatStream as ChatStream
+    from .errors import BedrockError as BedrockError
+    from .errors import Failure as Failure
+    from .errors import InvalidRequestError as InvalidRequestError
+    from .errors import classify as classify
+    from .faces.client import Bedrock as Bedrock
+    from .response.completion import Completion as Completion
+
+_HOMES = {
+    "Bedrock": "faces.client",
+    "BedrockError": "errors",
+    "ChatStream": "chat",
+    "Completion": "response.completion",
+    "Failure": "errors",
+    "InvalidRequestError": "errors",
+    "classify": "errors",
+}
+
+__all__ = [  # noqa: PLE0604 - the names are strings, as the table says
+    *_HOMES,
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -45,8 +45,8 @@ blocks = st.one_of(
     ),
     st.builds(lambda data: {"reasoningContent": {"redactedContent": data}}, blobs),
     st.builds(
-        lambda id, name, arguments, type: {
-            "toolUse": {"toolUseId": id, "name": name, "input": arguments, **({"type": type} if type else {})}
+        lambda call, name, arguments, kind: {
+            "toolUse": {"toolUseId": call, "name": name, "input": arguments, **({"type": kind} if kind else {})}
         },
         ids,
         names,
@@ -54,8 +54,13 @@ blocks = st.one_of(
         st.sampled_from([None, "tool_use", "server_tool_use"]),
     ),
     st.builds(
-        lambda id, parts: {
-            "toolResult": {"toolUseId": id, "type": "nova_code_interpreter_result", "status": "success", "content": parts}
+        lambda call, parts: {
+            "toolResult": {
+                "toolUseId": call,
+                "type": "nova_code_interpreter_result",
+                "status": "success",
+                "content": parts,
+            }
         },
         ids,
         st.lists(st.builds(lambda value: {"json": value}, json_objects), min_size=1, max_size=3)
@@ -67,7 +72,7 @@ blocks = st.one_of(
         st.lists(citations, min_size=1, max_size=3),
     ),
     st.builds(
-        lambda format, data: {"image": {"format": format, "source": {"bytes": data}}},
+        lambda kind, data: {"image": {"format": kind, "source": {"bytes": data}}},
         st.sampled_from(["png", "jpeg"]),
         blobs,
     ),
@@ -85,11 +90,7 @@ usages = st.fixed_dictionaries(
 answers = st.fixed_dictionaries(
     {
         "output": st.fixed_dictionaries(
-            {
-                "message": st.fixed_dictionaries(
-                    {"role": st.just("assistant"), "content": st.lists(blocks, max_size=6)}
-                )
-            }
+            {"message": st.fixed_dictionaries({"role": st.just("assistant"), "content": st.lists(blocks, max_size=6)})}
         ),
         "stopReason": st.sampled_from(["end_turn", "tool_use", "max_tokens", "stop_sequence", "something_new"]),
         "usage": usages,

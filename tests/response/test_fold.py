@@ -17,7 +17,9 @@ from .strategies import answers, cuttings
 
 
 @given(cuttings())
-def test_any_cutting_of_an_answer_folds_to_the_same_completion(case: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
+def test_any_cutting_of_an_answer_folds_to_the_same_completion(
+    case: tuple[dict[str, Any], list[dict[str, Any]]],
+) -> None:
     answer, stream = case
     assert fold(events_from_stream(stream)) == fold(events_from_response(answer))
 
@@ -38,7 +40,7 @@ def test_folding_leaves_the_answer_untouched(answer: dict[str, Any]) -> None:
 
 @given(answers)
 def test_completions_survive_copy_deepcopy_and_pickle(answer: dict[str, Any]) -> None:
-    completion = fold(events_from_response(answer), id="chatcmpl-1", model="m")
+    completion = fold(events_from_response(answer), completion_id="chatcmpl-1", model="m")
     for twin in (copy.copy(completion), copy.deepcopy(completion), pickle.loads(pickle.dumps(completion))):
         assert twin == completion
         assert type(twin) is type(completion)

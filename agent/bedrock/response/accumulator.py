@@ -12,7 +12,7 @@ import json
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
-from typing import Any
+from typing import Any, ClassVar
 
 from ..blocks import Block, json_safe
 from .completion import (
@@ -61,14 +61,14 @@ class Accumulator:
         self,
         *,
         model: str = "",
-        id: str = "",
+        completion_id: str = "",
         created: int = 0,
         request_id: str | None = None,
         repairs: Iterable[Mapping[str, Any]] = (),
         reasoning_format: str = "anthropic-claude-v1",
     ) -> None:
         self.model = model
-        self.id = id
+        self.completion_id = completion_id
         self.created = created
         self.request_id = request_id
         self.repairs = [dict(repair) for repair in repairs]
@@ -90,7 +90,7 @@ class Accumulator:
 
     def feed(self, event: Event) -> None:
         """Take in one event."""
-        _FEEDERS[type(event)](self, event)
+        self._FEEDERS[type(event)](self, event)
 
     @property
     def complete(self) -> bool:
@@ -116,7 +116,7 @@ class Accumulator:
         tier = (metadata.service_tier or {}).get("type")
         has_calls = bool(message.tool_calls) and not interrupted
         return Completion(
-            id=self.id,
+            id=self.completion_id,
             object="chat.completion",
             created=self.created,
             model=self.model,
@@ -187,7 +187,7 @@ class Accumulator:
             other=dict(metadata.other),
         )
 
-    # One small method per event; the table below names them.
+    # One small method per event; the table after them says which.
 
     def _feed_text(self, event: TextDelta) -> None:
         block = self._text.get(event.block)
@@ -275,29 +275,28 @@ class Accumulator:
     def _feed_nothing(self, event: MessageStart | StreamResumed) -> None:
         """Tells nothing that the completion shows."""
 
-
-_FEEDERS: dict[type[Any], Callable[[Accumulator, Any], None]] = {
-    TextDelta: Accumulator._feed_text,
-    ReasoningDelta: Accumulator._feed_reasoning,
-    ReasoningSignature: Accumulator._feed_signature,
-    RedactedReasoning: Accumulator._feed_redacted,
-    ToolCallStart: Accumulator._feed_tool_start,
-    ToolArgumentsDelta: Accumulator._feed_arguments,
-    ServerToolResultStart: Accumulator._feed_result_start,
-    ServerToolResultDelta: Accumulator._feed_result,
-    Citation: Accumulator._feed_citation,
-    ImageStart: Accumulator._feed_image_start,
-    ImageDelta: Accumulator._feed_image,
-    NativeBlock: Accumulator._feed_native,
-    BlockStop: Accumulator._feed_block_stop,
-    MessageStart: Accumulator._feed_nothing,
-    MessageStop: Accumulator._feed_message_stop,
-    Metadata: Accumulator._feed_metadata,
-    StreamFault: Accumulator._feed_fault,
-    StreamRestarted: Accumulator._feed_restart,
-    StreamResumed: Accumulator._feed_nothing,
-    UnknownEvent: Accumulator._feed_unknown,
-}
+    _FEEDERS: ClassVar[dict[type[Any], Callable[[Any, Any], None]]] = {
+        TextDelta: _feed_text,
+        ReasoningDelta: _feed_reasoning,
+        ReasoningSignature: _feed_signature,
+        RedactedReasoning: _feed_redacted,
+        ToolCallStart: _feed_tool_start,
+        ToolArgumentsDelta: _feed_arguments,
+        ServerToolResultStart: _feed_result_start,
+        ServerToolResultDelta: _feed_result,
+        Citation: _feed_citation,
+        ImageStart: _feed_image_start,
+        ImageDelta: _feed_image,
+        NativeBlock: _feed_native,
+        BlockStop: _feed_block_stop,
+        MessageStart: _feed_nothing,
+        MessageStop: _feed_message_stop,
+        Metadata: _feed_metadata,
+        StreamFault: _feed_fault,
+        StreamRestarted: _feed_restart,
+        StreamResumed: _feed_nothing,
+        UnknownEvent: _feed_unknown,
+    }
 
 
 class _Block:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from .events import (
     BlockStop,
@@ -56,7 +56,7 @@ class Decoder:
         return tuple(event for name, payload in raw.items() for event in self._one(name, payload))
 
     def _one(self, name: str, payload: Any) -> Events:
-        decode = _STREAM_EVENTS.get(name)
+        decode = self._STREAM_EVENTS.get(name)
         if decode is not None:
             return decode(self, payload)
         if name.endswith("Exception"):
@@ -127,7 +127,7 @@ class Decoder:
             yield _unknown("content", block)
             return
         for member, value in block.items():
-            tell = _WHOLE_BLOCKS.get(member)
+            tell = self._WHOLE_BLOCKS.get(member)
             if tell is not None:
                 yield from tell(self, index, value)
             else:
@@ -165,6 +165,24 @@ class Decoder:
     def _whole_image(self, index: int, value: Raw) -> Events:
         rest = {name: item for name, item in value.items() if name != "format"}
         return (ImageStart(index, value.get("format", "")), ImageDelta(index, rest))
+
+    _STREAM_EVENTS: ClassVar[dict[str, Callable[[Any, Any], Events]]] = {
+        "contentBlockDelta": _delta,
+        "contentBlockStart": _block_start,
+        "contentBlockStop": _block_stop,
+        "messageStart": _message_start,
+        "messageStop": _message_stop,
+        "metadata": _metadata,
+    }
+
+    _WHOLE_BLOCKS: ClassVar[dict[str, Callable[[Any, int, Any], Events]]] = {
+        "text": _whole_text,
+        "reasoningContent": _whole_reasoning,
+        "toolUse": _whole_tool_use,
+        "toolResult": _whole_tool_result,
+        "citationsContent": _whole_citations,
+        "image": _whole_image,
+    }
 
 
 def _reasoning_delta(block: int, value: Raw) -> Events:
@@ -230,15 +248,6 @@ _KNOWN_MEMBERS = frozenset(
     }
 )
 
-_STREAM_EVENTS: dict[str, Callable[[Decoder, Any], Events]] = {
-    "contentBlockDelta": Decoder._delta,
-    "contentBlockStart": Decoder._block_start,
-    "contentBlockStop": Decoder._block_stop,
-    "messageStart": Decoder._message_start,
-    "messageStop": Decoder._message_stop,
-    "metadata": Decoder._metadata,
-}
-
 _DELTAS: dict[str, Callable[[int, Any], Events]] = {
     "text": lambda block, text: (TextDelta(block, text),),
     "toolUse": lambda block, value: (ToolArgumentsDelta(block, value.get("input", "")),),
@@ -246,22 +255,13 @@ _DELTAS: dict[str, Callable[[int, Any], Events]] = {
     "toolResult": lambda block, parts: (ServerToolResultDelta(block, tuple(parts)),),
     "citation": lambda block, citation: (Citation(block, citation),),
     "image": lambda block, image: (ImageDelta(block, image),),
-    _UNKNOWN_MEMBER: lambda block, member: (_unknown("contentBlockDelta", {_UNKNOWN_MEMBER: member}),),
+    _UNKNOWN_MEMBER: lambda _block, member: (_unknown("contentBlockDelta", {_UNKNOWN_MEMBER: member}),),
 }
 
 _REASONING_DELTAS: dict[str, Callable[[int, Any], Event]] = {
     "text": ReasoningDelta,
     "signature": ReasoningSignature,
     "redactedContent": RedactedReasoning,
-}
-
-_WHOLE_BLOCKS: dict[str, Callable[[Decoder, int, Any], Events]] = {
-    "text": Decoder._whole_text,
-    "reasoningContent": Decoder._whole_reasoning,
-    "toolUse": Decoder._whole_tool_use,
-    "toolResult": Decoder._whole_tool_result,
-    "citationsContent": Decoder._whole_citations,
-    "image": Decoder._whole_image,
 }
 
 

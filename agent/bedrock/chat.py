@@ -1,0 +1,202 @@
+"""The one road: a request that was built, a client that was found -> an answer that is proven complete.
+
+Every face goes this way, whole or streamed. In come answers of boto3's two methods (from a guarded client, a plain one
+or a mock); out come events and an OpenAI-shaped completion. How a call ends is decided here once:
+
+    complete            the completion
+    interrupted         the completion of what came, with `bedrock.interrupted` True
+    anything else       an exception that carries the completion of what came as `.partial`
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from .errors import BedrockError, MalformedOutputError, StreamFaultError, TruncatedResponseError
+from .notes import NO_NOTES, CallNotes
+from .response.accumulator import Accumulator
+from .response.completion import MALFORMED_STOP_REASONS, Completion
+from .response.decoder import Decoder, events_from_response
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from .response.events import Event, StreamFault
+
+Listener = Callable[[Any], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who looks on while a stream is read: listeners by event type, a sign of life per raw event, an interrupt check."""
+
+    listeners: Mapping[type[Any], Listener] = field(default_factory=dict)
+    sign_of_life: Callable[[], Any] | None = None
+    interrupt_check: Callable[[], Any] | None = None
+
+
+UNWATCHED = Watch()
+
+
+def complete(answer: Mapping[str, Any], notes: CallNotes = NO_NOTES, *, tool_names: Any = None) -> Completion:
+    """The completion of a whole answer of `converse`; raises where the answer is not complete."""
+    accumulator = _accumulator(answer, notes)
+    for event in events_from_response(answer, tool_names or notes.tool_names):
+        accumulator.feed(event)
+    try:
+        if not answer.get("output"):
+            raise _truncated(accumulator, "the answer has no output")
+        _prove_complete(accumulator)
+    except BedrockError as error:
+        raise attach_partial(error, accumulator) from None
+    return accumulator.completion()
+
+
+class ChatStream:
+    """One streamed answer: an iterator of events, a context manager, and the completion that they fold into.
+
+    Iterating and `completion()` belong to one thread; `close()` may come from any. A closed or interrupted stream ends
+    quietly and its completion says `bedrock.interrupted`; any other end before the proof of completeness raises. A
+    stream that is dropped closes its connection.
+    """
+
+    def __init__(
+        self, answer: Any, notes: CallNotes = NO_NOTES, *, watch: Watch = UNWATCHED, tool_names: Any = None
+    ) -> None:
+        self._raw: Iterable[Any] = answer.get("stream", ()) if isinstance(answer, Mapping) else answer
+        self._accumulator = _accumulator(answer, notes)
+        self._interrupted = threading.Event()
+        decode = Decoder(tool_names or notes.tool_names)
+        self._events = _events(self._raw, decode, self._accumulator, watch, self._interrupted)
+
+    def __iter__(self) -> Iterator[Event]:
+        return self._events
+
+    def __next__(self) -> Event:
+        return next(self._events)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def request_id(self) -> str | None:
+        """The AWS request id of the call."""
+        return self._accumulator.request_id
+
+    def close(self) -> None:
+        """End the stream now, from whichever thread; harmless once the answer is complete."""
+        if not self._accumulator.complete:
+            self._interrupted.set()
+        _close(self._raw)
+
+    def completion(self) -> Completion:
+        """The completion of the whole answer; what is left of the stream is read first."""
+        for _ in self._events:
+            pass
+        return self._accumulator.completion(interrupted=self._interrupted.is_set())
+
+    def partial(self) -> Completion:
+        """The completion of what has come so far, whatever the state of the stream."""
+        return self._accumulator.completion(interrupted=not self._accumulator.complete)
+
+
+def _events(
+    raw: Iterable[Any], decode: Decoder, accumulator: Accumulator, watch: Watch, interrupted: threading.Event
+) -> Iterator[Event]:
+    """The pump. It knows nothing of the `ChatStream`, so that a dropped stream is collected, and closed, at once."""
+    listeners, alive, check = watch.listeners, watch.sign_of_life, watch.interrupt_check
+    feed = accumulator.feed
+    ran_to_end = False
+    try:
+        for raw_event in _until_closed(raw, interrupted):
+            if alive is not None:
+                alive()
+            if check is not None and check():
+                interrupted.set()
+                return
+            for event in decode(raw_event):
+                feed(event)
+                listener = listeners.get(type(event))
+                if listener is not None:
+                    listener(event)
+                yield event
+                if accumulator.fault is not None:
+                    raise _stream_fault(accumulator.fault, accumulator)
+        if not interrupted.is_set():
+            _prove_complete(accumulator)
+        ran_to_end = True
+    except Exception as error:
+        attach_partial(error, accumulator)
+        raise
+    finally:
+        if not ran_to_end:
+            _close(raw)
+
+
+def _until_closed(raw: Iterable[Any], interrupted: threading.Event) -> Iterator[Any]:
+    """The raw events; a fault that only says that the caller closed the stream is no fault."""
+    try:
+        yield from raw
+    except Exception:
+        if not interrupted.is_set():
+            raise
+
+
+def _close(raw: Any) -> None:
+    close = getattr(raw, "close", None)
+    if close is not None:
+        with contextlib.suppress(Exception):  # the connection is given up either way; there is nobody to tell
+            close()
+
+
+def attach_partial(error: Exception, accumulator: Accumulator) -> Exception:
+    """The error with the partial completion and the request id on it, whosever error it is."""
+    partial = accumulator.completion() if accumulator.began else None
+    with contextlib.suppress(AttributeError):  # an exception with slots cannot carry more than it is
+        error.partial = partial  # type: ignore[attr-defined]
+        if getattr(error, "request_id", None) is None:
+            error.request_id = accumulator.request_id  # type: ignore[attr-defined]
+    return error
+
+
+def _prove_complete(accumulator: Accumulator) -> None:
+    if not accumulator.complete:
+        raise _truncated(accumulator, "the answer ended without a stop reason")
+    if accumulator.stop_reason in MALFORMED_STOP_REASONS:
+        raise MalformedOutputError(
+            f"the service could not parse the model's output (stop reason {accumulator.stop_reason})",
+            request_id=accumulator.request_id,
+        )
+
+
+def _truncated(accumulator: Accumulator, what: str) -> TruncatedResponseError:
+    where = f" (request {accumulator.request_id})" if accumulator.request_id else ""
+    return TruncatedResponseError(f"Bedrock's answer is incomplete: {what}{where}", request_id=accumulator.request_id)
+
+
+def _stream_fault(fault: StreamFault, accumulator: Accumulator) -> StreamFaultError:
+    text = f"An error occurred ({fault.code}) in the stream: {fault.message}"
+    return StreamFaultError(text, code=fault.code, request_id=accumulator.request_id)
+
+
+def _accumulator(answer: Any, notes: CallNotes) -> Accumulator:
+    metadata = answer.get("ResponseMetadata") if isinstance(answer, Mapping) else None
+    request_id = metadata.get("RequestId") if isinstance(metadata, Mapping) else None
+    return Accumulator(
+        model=notes.model,
+        completion_id=f"chatcmpl-{request_id or os.urandom(12).hex()}",
+        created=int(time.time()),
+        request_id=request_id,
+        repairs=notes.repairs,
+    )

@@ -1,0 +1,98 @@
+"""Callbacks of a streamed answer: what a caller may hang on which event.
+
+In comes a set of optional functions, out goes a table from event type to listener that the road consults once per event.
+Exceptions of a callback reach the caller, except those of `on_event`, which is a sign of life and may never end a stream.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..chat import Listener, Watch
+from ..response.events import ReasoningDelta, TextDelta, ToolArgumentsDelta, ToolCallStart
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """The functions that a caller may give.
+
+    `on_text_delta(text)`, `on_reasoning_delta(text)`, `on_tool_start(name)`, `on_tool_arguments_delta(block, text)`;
+    `on_event()` fires for every raw event; `on_interrupt_check()` ends the stream when it returns true.
+    With `text_after_tools=False` text stops reaching `on_text_delta` once a tool call has begun (the drop-in's habit).
+    """
+
+    on_text_delta: Callable[[str], Any] | None = None
+    on_tool_start: Callable[[str], Any] | None = None
+    on_tool_arguments_delta: Callable[[int, str], Any] | None = None
+    on_reasoning_delta: Callable[[str], Any] | None = None
+    on_event: Callable[[], Any] | None = None
+    on_interrupt_check: Callable[[], Any] | None = None
+    text_after_tools: bool = True
+
+    def watch(self) -> Watch:
+        """These callbacks as the road consults them, fresh for each stream."""
+        alive = None if self.on_event is None else _harmless(self.on_event)
+        return Watch(self._listeners(), sign_of_life=alive, interrupt_check=self.on_interrupt_check)
+
+    def _listeners(self) -> dict[type[Any], Listener]:
+        table: dict[type[Any], Listener] = {}
+        if self.on_text_delta is not None:
+            table[TextDelta] = _tell_text(self.on_text_delta)
+        if self.on_reasoning_delta is not None:
+            table[ReasoningDelta] = _tell_text(self.on_reasoning_delta)
+        if self.on_tool_arguments_delta is not None:
+            table[ToolArgumentsDelta] = _tell_arguments(self.on_tool_arguments_delta)
+        if self.on_tool_start is not None:
+            table[ToolCallStart] = _tell_tool(self.on_tool_start)
+        return table if self.text_after_tools else _silence_text_after_tools(table)
+
+
+def _tell_text(callback: Callable[[str], Any]) -> Listener:
+    def listen(event: TextDelta | ReasoningDelta) -> None:
+        if event.text:
+            callback(event.text)
+
+    return listen
+
+
+def _tell_arguments(callback: Callable[[int, str], Any]) -> Listener:
+    def listen(event: ToolArgumentsDelta) -> None:
+        callback(event.block, event.text)
+
+    return listen
+
+
+def _tell_tool(callback: Callable[[str], Any]) -> Listener:
+    def listen(event: ToolCallStart) -> None:
+        if not event.runs_on_server:
+            callback(event.name)
+
+    return listen
+
+
+def _silence_text_after_tools(table: Mapping[type[Any], Listener]) -> dict[type[Any], Listener]:
+    shown = dict(table)
+    tell_tool = shown.get(ToolCallStart)
+
+    def listen(event: ToolCallStart) -> None:
+        shown.pop(TextDelta, None)
+        if tell_tool is not None:
+            tell_tool(event)
+
+    shown[ToolCallStart] = listen
+    return shown
+
+
+def _harmless(on_event: Callable[[], Any]) -> Callable[[], None]:
+    def sign() -> None:
+        try:
+            on_event()
+        except Exception as error:  # noqa: BLE001 - a sign of life may never end a stream
+            logger.debug("error=%s | on_event raised; the stream goes on", type(error).__name__)
+
+    return sign

@@ -1,0 +1,164 @@
+"""`Bedrock`: the road with a client in hand.
+
+In come OpenAI messages and tools, out come completions and streams. An instance may be shared by threads: it holds a
+settled configuration and one client cache, which is thread- and fork-safe; every call has its own accumulator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from ..aws import calls, clients
+from ..aws.credentials import Credentials, resolve_region
+from ..aws.settings import ClientSettings
+from ..chat import ChatStream, complete
+from ..errors import SettingsError
+from ..notes import CallNotes, noted
+from ..request.build import ConverseRequest, build_request
+from .callbacks import Callbacks
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from ..response.completion import Completion
+
+
+class Bedrock:
+    """OpenAI chat completions on Amazon Bedrock, through boto3.
+
+    All arguments are optional. Without credentials the AWS chain decides; `client` takes a boto3 client as it is, and
+    `session` a boto3 or botocore session. `region` defaults to AWS_REGION, AWS_DEFAULT_REGION, the profile's region.
+    Times are in seconds; `max_attempts` counts all attempts, botocore's and ours together. What is not given comes from
+    the environment (`BEDROCK_*`), read when a client is built. Raises SettingsError for arguments that cannot be meant.
+    """
+
+    def __init__(
+        self,
+        region: str | None = None,
+        *,
+        profile: str | None = None,
+        session: Any = None,
+        client: Any = None,
+        aws_access_key_id: str | None = None,
+        aws_secret_access_key: str | None = None,
+        aws_session_token: str | None = None,
+        bearer_token: str | None = None,
+        endpoint_url: str | None = None,
+        connect_timeout: float | None = None,
+        read_timeout: float | None = None,
+        idle_timeout: float | None = None,
+        max_attempts: int | None = None,
+        max_connections: int | None = None,
+    ) -> None:
+        self._region = region
+        self._client = client
+        self._credentials = Credentials(
+            profile=profile,
+            aws_access_key_id=aws_access_key_id,
+            aws_secret_access_key=aws_secret_access_key,
+            aws_session_token=aws_session_token,
+            bearer_token=bearer_token,
+            session=session,
+        )
+        self._arguments: dict[str, Any] = {
+            "endpoint_url": endpoint_url,
+            "connect_timeout": connect_timeout,
+            "read_timeout": read_timeout,
+            "idle_timeout": idle_timeout,
+            "max_attempts": max_attempts,
+            "max_connections": max_connections,
+        }
+        self._clients = clients.ClientCache()
+        self._refuse_mixed_arguments()
+        ClientSettings.from_environment(**self._arguments)
+
+    def _refuse_mixed_arguments(self) -> None:
+        given = [name for name, value in self._arguments.items() if value is not None]
+        if self._client is not None and (given or not self._credentials.is_ambient):
+            raise SettingsError("client brings its own credentials and settings: give either client, or the others")
+
+    def __repr__(self) -> str:
+        return f"Bedrock(region={self._region!r}, {self._credentials!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def region(self) -> str:
+        """The region that calls go to."""
+        if self._client is not None:
+            return str(self._client.meta.region_name)
+        return resolve_region(self._region, credentials=self._credentials)
+
+    @property
+    def client(self) -> Any:
+        """The guarded boto3 client that calls go through, built at first use."""
+        if self._client is not None:
+            return self._client
+        region, settings = self.region, ClientSettings.from_environment(**self._arguments)
+        return self._clients.get_or_build(
+            region,
+            clients.fingerprint(self._credentials, settings),
+            lambda: clients.build_runtime_client(region, settings, self._credentials),
+        )
+
+    def close(self) -> None:
+        """Give up the connections that this instance opened; it stays usable and would open new ones."""
+        self._clients.clear()
+
+    def complete(
+        self, model: str, messages: Sequence[Any], tools: Sequence[Any] | None = None, **options: Any
+    ) -> Completion:
+        """The whole answer as an OpenAI-shaped completion; `options` are those of `request.build.build_request`.
+
+        Raises InvalidRequestError before anything is sent, botocore's own exceptions for what the service refuses, and
+        our own errors for answers that are incomplete; see `agent.bedrock.errors`.
+        """
+        request = build_request(model, messages, tools, **options)
+        notes = notes_of(model, request)
+        return complete(calls.converse(self.client, _with_notes(request, notes)), notes)
+
+    def stream(
+        self,
+        model: str,
+        messages: Sequence[Any],
+        tools: Sequence[Any] | None = None,
+        *,
+        on_text_delta: Callable[[str], Any] | None = None,
+        on_tool_start: Callable[[str], Any] | None = None,
+        on_tool_arguments_delta: Callable[[int, str], Any] | None = None,
+        on_reasoning_delta: Callable[[str], Any] | None = None,
+        on_event: Callable[[], Any] | None = None,
+        on_interrupt_check: Callable[[], Any] | None = None,
+        **options: Any,
+    ) -> ChatStream:
+        """The answer as it comes: a `ChatStream`, opened when this returns; callbacks fire as it is read."""
+        watch = Callbacks(
+            on_text_delta=on_text_delta,
+            on_tool_start=on_tool_start,
+            on_tool_arguments_delta=on_tool_arguments_delta,
+            on_reasoning_delta=on_reasoning_delta,
+            on_event=on_event,
+            on_interrupt_check=on_interrupt_check,
+        ).watch()
+        request = build_request(model, messages, tools, **options)
+        notes = notes_of(model, request)
+        return ChatStream(calls.open_stream(self.client, _with_notes(request, notes)), notes, watch=watch)
+
+
+def notes_of(model: str, request: ConverseRequest) -> CallNotes:
+    """What the answer to this request has to know."""
+    repairs = tuple(
+        {"step": repair.step, "message": repair.message, "detail": repair.detail} for repair in request.repairs
+    )
+    return CallNotes(model=model, tool_names=request.tool_names, repairs=repairs)
+
+
+def _with_notes(request: ConverseRequest, notes: CallNotes) -> dict[str, Any]:
+    return {**request.kwargs, "messages": noted(request.kwargs["messages"], notes)}

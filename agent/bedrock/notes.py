@@ -1,0 +1,84 @@
+"""What the builder knows and the answer has to say: notes that travel with a call.
+
+A loop that builds kwargs, calls the client itself and hands over only the answer (Hermes does) would lose the callers'
+tool names, the model and the repairs on the way. So the notes ride on the list of messages into the guarded client, and
+on the answer's ResponseMetadata out of it. Where a client is a mock and passes nothing on, a bounded process-wide memory
+of aliases still gives the tool names back, which is enough because an alias depends on its name alone.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+NOTES_KEY = "BedrockAdapter"
+
+
+@dataclass(frozen=True, slots=True)
+class CallNotes:
+    """What is known of a call beside its answer; `repairs` and `learned` are JSON data, `tool_names` alias -> name."""
+
+    model: str = ""
+    tool_names: Mapping[str, str] = field(default_factory=dict)
+    repairs: tuple[Mapping[str, Any], ...] = ()
+    learned: tuple[Mapping[str, Any], ...] = ()
+    attempts: int = 1
+
+
+NO_NOTES = CallNotes()
+
+
+class NotedTurns(list[Any]):
+    """Converse's `messages`, a list in every respect, that carries the notes of its builder."""
+
+    notes: CallNotes = NO_NOTES
+
+
+def noted(turns: Iterable[Any], notes: CallNotes) -> NotedTurns:
+    """The turns with the notes riding on them."""
+    carrier = NotedTurns(turns)
+    carrier.notes = notes
+    return carrier
+
+
+def notes_of_request(kwargs: Mapping[str, Any]) -> CallNotes:
+    """The notes that ride on the `messages` of Converse kwargs, empty ones where there are none."""
+    return getattr(kwargs.get("messages"), "notes", NO_NOTES)
+
+
+def notes_of_answer(answer: Any) -> CallNotes:
+    """The notes that a guarded client put on its answer, empty ones where there are none."""
+    metadata = answer.get("ResponseMetadata") if isinstance(answer, Mapping) else None
+    notes = metadata.get(NOTES_KEY) if isinstance(metadata, Mapping) else None
+    return notes if isinstance(notes, CallNotes) else NO_NOTES
+
+
+class AliasMemory:
+    """Alias -> the caller's tool name, for the whole process; bounded, the oldest go first. Guarded by its lock."""
+
+    def __init__(self, limit: int = 4096) -> None:
+        self._limit = limit
+        self._names: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def remember(self, tool_names: Mapping[str, str]) -> None:
+        """Keep the names, youngest last."""
+        if not tool_names:
+            return
+        with self._lock:
+            for alias, name in tool_names.items():
+                self._names.pop(alias, None)
+                self._names[alias] = name
+            while len(self._names) > self._limit:
+                del self._names[next(iter(self._names))]
+
+    def get(self, alias: str, default: str) -> str:
+        """The caller's name behind the alias, or `default`."""
+        return self._names.get(alias, default)
+
+    def forget(self) -> None:
+        """Drop everything."""
+        with self._lock:
+            self._names.clear()
