@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from .connection import Connection
 from .recorded import UNKNOWN, RecordedRequest, record
+from .rules import judge, judge_model
 from .script import Answering, Refusal, Script, Scripted, ScriptFunction
 from .shapes import OPERATIONS, judge_shape
 
@@ -263,7 +264,10 @@ class FakeBedrock:
             return Refusal("UnknownOperationException", None)
         if not self.strict or request.operation not in OPERATIONS:
             return None
-        return judge_shape(request.operation, request.body)
+        refusal = judge_model(request.model_id) or judge_shape(request.operation, request.body)
+        if refusal is not None or request.operation == "count-tokens":
+            return refusal
+        return judge(request.operation, request.model_id, request.body)
 
 
 def _identified(answer: Answer) -> Answer:
