@@ -18,19 +18,22 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "agent"
 
 LEAVES = {"models", "errors", "blocks"}
+JOINTS = LEAVES | {"notes"}
+SIBLINGS = {"request", "aws", "response"}
 
 MAY_IMPORT: Mapping[str, set[str]] = {
-    "bedrock_adapter": {"faces", "chat", "request", "aws", "response", "bedrock", *LEAVES},
-    "bedrock": {"faces", "chat", "request", "aws", "response", "testing", *LEAVES},
-    "__main__": {"faces", "bedrock", *LEAVES},
-    "faces": {"chat", "request", "aws", "response", *LEAVES},
-    "chat": {"request", "aws", "response", *LEAVES},
+    "bedrock_adapter": {"faces", "chat", "bedrock", *SIBLINGS, *JOINTS},
+    "bedrock": {"faces", "chat", "testing", *SIBLINGS, *JOINTS},
+    "__main__": {"faces", "bedrock", *JOINTS},
+    "faces": {"chat", *SIBLINGS, *JOINTS},
+    "chat": {*SIBLINGS, *JOINTS},
     "request": LEAVES,
-    "aws": LEAVES,
     "response": LEAVES,
+    "aws": JOINTS,
     "models": set(),
     "errors": set(),
     "blocks": set(),
+    "notes": set(),
     "testing": set(),
 }
 """Room -> the rooms it may import from, itself aside. "bedrock" is `agent/bedrock/__init__.py`: the public names."""
