@@ -1,6 +1,7 @@
-"""What went wrong, for whom, and what to do about it: one table from exception to `Failure`.
+"""What can go wrong: our own exceptions, and the questions that are asked of any exception.
 
-In comes any exception that a call can raise: ours, botocore's, urllib3's, the interpreter's. Out goes a frozen `Failure`.
+In comes any exception that a call can raise: ours, botocore's, urllib3's, the interpreter's. Out goes a frozen `Failure`;
+the table behind it is `failures.py`, loaded at the first failure so that importing the adapter stays cheap.
 botocore's exceptions are classified and annotated, never wrapped, because runtimes read their text. Nothing here imports
 botocore: exceptions are recognised by the names of their classes, so that importing the adapter stays free of boto3.
 
@@ -18,7 +19,12 @@ botocore: exceptions are recognised by the names of their classes, so that impor
 
 from __future__ import annotations
 
+import logging
+import re
+from dataclasses import dataclass
 from typing import Any, Literal
+
+logger = logging.getLogger(__name__)
 
 Kind = Literal[
     "rate_limit",
@@ -99,7 +105,9 @@ class MalformedOutputError(BedrockError):
 class StreamFaultError(BedrockError):
     """A fault that the service reported as an event of the stream; `code` is the service's own word for it."""
 
-    def __init__(self, message: str = "", *, code: str = "", request_id: str | None = None, partial: Any = None) -> None:
+    def __init__(
+        self, message: str = "", *, code: str = "", request_id: str | None = None, partial: Any = None
+    ) -> None:
         super().__init__(message, request_id=request_id, partial=partial)
         self.code = code
 
@@ -120,3 +128,159 @@ class CallInterruptedError(BedrockError):
     """The caller closed or cancelled the call before the answer was complete."""
 
     kind: Kind = "interrupted"
+
+
+# --- what follows from an exception -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What an exception means: `retry_after` in seconds, `status` the HTTP status of an OpenAI-shaped answer.
+
+    `retryable`: the same call may succeed if made again. `evict`: the client's connections are not to be trusted.
+    """
+
+    kind: Kind
+    retryable: bool
+    evict: bool
+    status: int
+    retry_after: float | None
+    request_id: str | None
+    advice: str
+
+
+def classify(exc: BaseException) -> Failure:
+    """What `exc` means; never raises, whatever it is given. Code and status count first, the text second."""
+    from .failures import failure_of
+
+    try:
+        return failure_of(exc)
+    except Exception:  # noqa: BLE001 (an exception may be as broken as it likes; the caller is handling one already)
+        logger.warning("type=%s | could not be classified", type(exc).__name__)
+        return Failure(
+            "unknown", retryable=False, evict=False, status=500, retry_after=None, request_id=None, advice=""
+        )
+
+
+def annotate(exc: BaseException, advice: str) -> None:
+    """Add `advice` as a note that tracebacks show; a second time it changes nothing."""
+    if advice and advice not in getattr(exc, "__notes__", ()):
+        exc.add_note(advice)
+
+
+# --- narrower questions -----------------------------------------------------------------------------------------------
+
+_STALE_CLASSES = frozenset(
+    {
+        "botocore.exceptions.ConnectionError",
+        "botocore.exceptions.HTTPClientError",
+        "urllib3.exceptions.ProtocolError",
+        "urllib3.exceptions.NewConnectionError",
+    }
+)
+TRANSPORT_MODULES = ("urllib3", "botocore", "boto3")
+
+
+def is_stale_connection_error(exc: BaseException) -> bool:
+    """Whether the client's pooled connections are to be given up: botocore's and urllib3's transport errors only.
+
+    An AssertionError counts where a frame of those libraries raised it: a connection pool in a state it cannot be in.
+    """
+    if _STALE_CLASSES.intersection(class_names(exc)):
+        return True
+    return isinstance(exc, AssertionError) and was_raised_in(exc, TRANSPORT_MODULES)
+
+
+def is_streaming_access_denied_error(exc: BaseException) -> bool:
+    """Whether IAM refuses `InvokeModelWithResponseStream`, so that calling without streaming may be allowed."""
+    text = str(exc).lower()
+    if "invokemodelwithresponsestream" not in text:
+        return False
+    error = service_error(exc)
+    if error is not None:
+        return str(error.get("Code")).lower() in (
+            "accessdeniedexception",
+            "accessdenied",
+            "unauthorizedexception",
+            "403",
+        )
+    return "not authorized" in text or "accessdenied" in text
+
+
+def classify_text(message: str) -> Literal["context_overflow", "rate_limit", "overloaded", "unknown"]:
+    """What an error message means where nothing but its text is left."""
+    if matches(THROTTLE_PATTERNS, message):
+        return "rate_limit"
+    if matches(CONTEXT_OVERFLOW_PATTERNS, message):
+        return "context_overflow"
+    return "overloaded" if matches(OVERLOAD_PATTERNS, message) else "unknown"
+
+
+#: The service's words for a conversation that is too long; none of them may fit a throttle's ("Too many tokens, ...").
+CONTEXT_OVERFLOW_PATTERNS: list[re.Pattern[str]] = [
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"input is too long",
+        r"prompt is too long",
+        r"input length and .{0,3}max_tokens.{0,3} exceed",
+        r"too many (?:input tokens|total text bytes)",
+        r"exceeds? the (?:maximum|max) (?:number of )?(?:input )?tokens",
+        r"ValidationException.*(?:max input token|input token.*exceed)",
+        # GLM and MiniMax inside "Mantle streaming error" (strands-agents/harness-sdk#3969)
+        r"maximum context length (?:is|of)",
+        r"exceeds? (?:the )?(?:model'?s? )?(?:maximum )?context (?:window|length|limit)",
+        r"context_length_exceeded|model_context_window_exceeded",
+    )
+]
+THROTTLE_PATTERNS: list[re.Pattern[str]] = [
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"ThrottlingException",
+        r"TooManyRequestsException",
+        r"ServiceQuotaExceededException",
+        r"Too many concurrent requests",
+        r"Too many (?:requests|tokens)(?: per day)?, please wait",
+        r"rate exceeded",
+    )
+]
+OVERLOAD_PATTERNS: list[re.Pattern[str]] = [
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"ModelNotReadyException",
+        r"ModelTimeoutException",
+        r"InternalServerException",
+        r"ServiceUnavailableException",
+        r"\boverloaded\b",
+    )
+]
+
+
+def matches(patterns: list[re.Pattern[str]], text: str) -> bool:
+    """Whether one of the patterns is found in `text`."""
+    return any(pattern.search(text) for pattern in patterns)
+
+
+# --- facts of an exception ----------------------------------------------------------------------------------------------
+
+
+def class_names(exc: BaseException) -> list[str]:
+    """The classes of `exc`, nearest first, each as module and name."""
+    return [f"{base.__module__}.{base.__qualname__}" for base in type(exc).__mro__]
+
+
+def service_error(exc: BaseException) -> dict[str, Any] | None:
+    """Code and message of the service's answer, in the shape of botocore's ClientError; None where there is none."""
+    response = getattr(exc, "response", None)
+    error = response.get("Error") if isinstance(response, dict) else None
+    return error if isinstance(error, dict) else None
+
+
+def was_raised_in(exc: BaseException, modules: tuple[str, ...]) -> bool:
+    """Whether a frame of one of these modules, or of one below it, stands in the traceback."""
+    trace = exc.__traceback__
+    while trace is not None:
+        name = str(trace.tb_frame.f_globals.get("__name__") or "")
+        if name.startswith(tuple(f"{module}." for module in modules)) or name in modules:
+            return True
+        trace = trace.tb_next
+    return False
