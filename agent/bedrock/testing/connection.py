@@ -12,13 +12,14 @@ import math
 import socket
 import struct
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from .wire import Afterwards, Answer, End, Framing, HttpRequest, RequestReader, steps
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from .recorded import RecordedRequest
-    from .server import Desk
 
 LINGER_ZERO = struct.pack("ii", 1, 0)
 """SO_LINGER on, no seconds: closing sends RST."""
@@ -32,6 +33,25 @@ DELIVERY_LIMIT = 1.0
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
+class Desk(Protocol):
+    """What a connection needs of the server."""
+
+    def opened(self, connection: Connection) -> int:
+        """Count a connection; its serial number."""
+
+    def closed(self, connection: Connection) -> None:
+        """Forget a connection."""
+
+    def answer(self, http: HttpRequest, connection: Connection) -> tuple[RecordedRequest, Answer]:
+        """Record a request and find its answer."""
+
+    def served(self, request: RecordedRequest) -> None:
+        """Take note that a request is over."""
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a task that the server's end will cancel."""
+
+
 class Connection(asyncio.Protocol):
     """A client's connection, serving one request after the other."""
 
@@ -42,6 +62,7 @@ class Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._afterwards = Afterwards.KEEP
+        self.gone = asyncio.Event()
         self.number = 0
         self.transport: asyncio.Transport = cast("asyncio.Transport", None)
 
@@ -56,6 +77,7 @@ class Connection(asyncio.Protocol):
         if self._serving is not None:
             self._serving.cancel()
         self._desk.closed(self)
+        self.gone.set()
 
     def pause_writing(self) -> None:
         """The peer reads too slowly."""

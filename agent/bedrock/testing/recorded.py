@@ -30,6 +30,8 @@ _CREDENTIAL = re.compile(r"Credential=(?P<key>[^/,]+)/")
 class RecordedRequest:
     """One request as it arrived, and what became of it.
 
+    `target` is the path with its query as it stood on the wire, `path` the path alone, both still percent-encoded.
+
     `headers` have lower-case names. `body` is the parsed JSON, None where there is none. `connection` is the serial
     number of its TCP connection, from 1. `complete` turns True when the whole answer has been written, `abandoned`
     when the client closed before that.
@@ -40,6 +42,7 @@ class RecordedRequest:
     operation: str
     model_id: str
     method: str
+    target: str
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
@@ -85,6 +88,7 @@ def record(http: HttpRequest, *, serial: int, connection: int, arrived: float) -
         operation=operation,
         model_id=model_id,
         method=http.method,
+        target=http.target,
         path=url.path,
         query=dict(parse_qsl(url.query, keep_blank_values=True)),
         headers=http.headers,

@@ -317,9 +317,14 @@ def as_answering(scripted: Scripted) -> Answering:
         return scripted
     if isinstance(scripted, Mapping):
         return RawAnswer(encode_json(scripted))
-    if hasattr(scripted, "apply"):
+    if is_fault(scripted):
         return Reply(Text("This answer goes wrong."), fault=cast("Fault", scripted))
-    return Reply(scripted)
+    return Reply(cast("Block | str", scripted))
+
+
+def is_fault(scripted: object) -> bool:
+    """Whether what a script says is a fault by itself."""
+    return hasattr(scripted, "apply")
 
 
 def _derived_stop_reason(blocks: Iterable[Block]) -> str:

@@ -11,55 +11,43 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import ssl
 import threading
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from .connection import Connection
-from .recorded import UNKNOWN, RecordedRequest, record
-from .rules import judge, judge_model
-from .script import Answering, Refusal, Script, Scripted, ScriptFunction
-from .shapes import OPERATIONS, judge_shape
+from .recorded import record
+from .script import Refusal, Script
+from .service import new_service
 
 if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+
+    from .control import Catalogue
+    from .recorded import RecordedRequest
+    from .script import Scripted, ScriptFunction
+    from .signing import Known
     from .wire import Answer, HttpRequest
 
 HOST = "127.0.0.1"
 BACKLOG = 1024
-STOP_LIMIT = 10.0
-"""Seconds in which the server's thread has to end."""
+
+PATIENCE = 10.0
+"""Seconds that the server's thread may take for what a test asks of it."""
 
 DUMMY_CREDENTIALS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "not-a-secret"}
-
-
-class Desk(Protocol):
-    """What a connection needs of the server."""
-
-    def opened(self, connection: Connection) -> int:
-        """Count a connection; its serial number."""
-
-    def closed(self, connection: Connection) -> None:
-        """Forget a connection."""
-
-    def answer(self, http: HttpRequest, connection: Connection) -> tuple[RecordedRequest, Answer]:
-        """Record a request, judge it, and find its answer."""
-
-    def served(self, request: RecordedRequest) -> None:
-        """Take note that a request is over."""
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run a task that the server's end will cancel."""
 
 
 class FakeBedrock:
     """A stand-in to talk to within a `with` block.
 
-    `script` is a sequence of answers or a function from the recorded request to one; `exhausted="raise"` makes a
-    request beyond it an error at the end of the block. `strict=False` accepts every request.
+    `script` is a sequence of answers or a function from the recorded request to one; where it ends, a short text says
+    so, or with `exhausted="raise"` the end of the block raises. `strict=False` judges neither shape nor rules.
+    `models` and `profiles` (ids, or dicts as the control plane sends them) close the catalogue: nothing else exists.
+    `credentials` (access key -> secret or `Key`, bearer token -> `Bearer`) has every request authenticated.
     """
 
     def __init__(
@@ -69,34 +57,39 @@ class FakeBedrock:
         ssl_context: ssl.SSLContext | None = None,
         strict: bool = True,
         region: str = "us-east-1",
+        models: Iterable[str | Mapping[str, Any]] | None = None,
+        profiles: Iterable[str | Mapping[str, Any]] | None = None,
+        page_size: int = 1000,
+        credentials: Known | None = None,
         port: int = 0,
         exhausted: str = "reply",
     ) -> None:
         self.region = region
-        self.strict = strict
         self.requests: list[RecordedRequest] = []
         self.connections = 0
         self.errors: list[Exception] = []
-        self._script = Script(script, exhausted=exhausted)
+        self._service = new_service(
+            Script(script, exhausted=exhausted),
+            region=region,
+            strict=strict,
+            known=credentials,
+            models=models,
+            profiles=profiles,
+            page_size=page_size,
+        )
         self._ssl_context = ssl_context
         self._port = port
         self._open: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = threading.Condition()
-        self._started = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._server: asyncio.Server | None = None
-        self._failure: OSError | None = None
+        self._thread: threading.Thread | None = None
 
-    # --- the block ---------------------------------------------------------------------------------------------
+    # --- the block -----------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._run, name="fake-bedrock", daemon=True)
-        self._thread.start()
-        self._started.wait()
-        if self._failure is not None:
-            raise self._failure
+        self.start()
         return self
 
     def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: object) -> None:
@@ -104,17 +97,26 @@ class FakeBedrock:
         if exc is None and self.errors:
             raise self.errors[0]
 
+    def start(self) -> None:
+        """Listen; returns when clients can connect."""
+        listener = _bound_socket(self._port)
+        self._port = listener.getsockname()[1]
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="fake-bedrock", daemon=True)
+        self._thread.start()
+        self._on_loop(self._listen(listener))
+
     def close(self) -> None:
-        """Close every connection, the listener and the thread."""
-        if self._thread is None:
+        """Close every connection, the listener and the thread; twice does no harm."""
+        if self._thread is None or self._loop is None:
             return
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(STOP_LIMIT)
+        self._thread.join(PATIENCE)
         if self._thread.is_alive():
             raise RuntimeError("the stand-in's thread did not end: does the script's function block?")
         self._thread = None
 
-    # --- what a test reads -------------------------------------------------------------------------------------
+    # --- what a test reads -----------------------------------------------------------------------------------------
 
     @property
     def url(self) -> str:
@@ -122,13 +124,19 @@ class FakeBedrock:
         return f"{'http' if self._ssl_context is None else 'https'}://{HOST}:{self._port}"
 
     @property
+    def port(self) -> int:
+        """The TCP port."""
+        return self._port
+
+    @property
     def open_connections(self) -> int:
         """How many TCP connections are open now."""
         return len(self._open)
 
-    def queue(self, *answers: Scripted) -> None:
-        """Append answers to the script."""
-        self._script.queue(*answers)
+    @property
+    def catalogue(self) -> Catalogue:
+        """The models and profiles that exist, and what the account may use of them."""
+        return self._service.catalogue
 
     def client_options(self, **config: Any) -> dict[str, Any]:
         """Arguments for `boto3.client`: endpoint, region, dummy keys, no proxies; `config` goes into the Config."""
@@ -138,11 +146,23 @@ class FakeBedrock:
         return {"endpoint_url": self.url, "region_name": self.region, "config": built, **DUMMY_CREDENTIALS}
 
     def wait_for(self, condition: Callable[[FakeBedrock], bool], timeout: float = 5.0) -> bool:
-        """Wait until the condition holds of the stand-in; looked at whenever a request or connection comes or goes."""
+        """Wait until a condition holds; it is looked at whenever a request or a connection comes or goes."""
         with self._changed:
             return self._changed.wait_for(lambda: condition(self), timeout)
 
-    # --- the network's moods -----------------------------------------------------------------------------------
+    # --- what a test writes ----------------------------------------------------------------------------------------
+
+    def queue(self, *answers: Scripted) -> None:
+        """Append answers to the script."""
+        self._service.script.queue(*answers)
+
+    def queue_count(self, *answers: int | Scripted) -> None:
+        """Append answers of CountTokens: numbers, refusals, faults."""
+        self._service.counts.extend(answers)
+
+    def queue_control(self, *answers: Scripted) -> None:
+        """Append answers of the control plane that come before the catalogue's: refusals, JSON, faults."""
+        self._service.control.extend(answers)
 
     @contextlib.contextmanager
     def refusing(self) -> Iterator[None]:
@@ -151,69 +171,63 @@ class FakeBedrock:
         try:
             yield
         finally:
-            self._on_loop(self._listen_again(placeholder))
+            self._on_loop(self._listen(placeholder))
 
     def drop_connections(self, *, reset: bool = True) -> None:
         """Close every open connection, by RST or by FIN."""
+        self._on_loop(self._drop(reset=reset))
 
-        async def drop() -> None:
-            for connection in list(self._open):
-                connection.reset() if reset else connection.transport.close()
-
-        self._on_loop(drop())
-
-    def _on_loop(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(STOP_LIMIT)
-
-    async def _stop_listening(self) -> socket.socket:
-        """Close the listener and keep the port, so that nobody else gets it."""
-        self._listener().close()
-        return _bound_socket(self._port)
-
-    async def _listen_again(self, placeholder: socket.socket) -> None:
-        await self._listen(placeholder)
-
-    def _listener(self) -> asyncio.Server:
-        if self._server is None:
-            raise RuntimeError("the stand-in is not running: use it in a with block")
-        return self._server
-
-    # --- the thread --------------------------------------------------------------------------------------------
+    # --- the thread ------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
+        loop = self._running_loop()
+        asyncio.set_event_loop(loop)
         try:
-            self._loop.run_until_complete(self._start())
-        except OSError as failure:
-            self._failure = failure
-            self._started.set()
-            self._loop.close()
-            return
-        self._started.set()
-        self._loop.run_forever()
-        self._loop.run_until_complete(self._stop())
-        self._loop.close()
+            loop.run_forever()
+            loop.run_until_complete(self._wind_up())
+        finally:
+            loop.close()
 
-    async def _start(self) -> None:
-        bound = _bound_socket(self._port)
-        self._port = bound.getsockname()[1]
-        await self._listen(bound)
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            raise RuntimeError("the stand-in is not running: use it in a with block")
+        return self._loop
 
-    async def _listen(self, bound: socket.socket) -> None:
-        self._server = await self._loop.create_server(
-            lambda: Connection(self), sock=bound, ssl=self._ssl_context, backlog=BACKLOG
+    def _on_loop(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._running_loop()).result(PATIENCE)
+
+    async def _listen(self, listener: socket.socket) -> None:
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: Connection(self), sock=listener, ssl=self._ssl_context, backlog=BACKLOG
         )
 
-    async def _stop(self) -> None:
-        self._listener().close()
+    async def _stop_listening(self) -> socket.socket:
+        """Close the listener and bind its port again without listening, so that nobody else gets it."""
+        if self._server is not None:
+            self._server.close()
+        await asyncio.sleep(0)
+        return _bound_socket(self._port)
+
+    async def _drop(self, *, reset: bool) -> None:
         for connection in list(self._open):
+            if reset:
+                connection.reset()
+            else:
+                connection.transport.close()
+
+    async def _wind_up(self) -> None:
+        """Leave nothing behind: no listener, no connection, no task."""
+        if self._server is not None:
+            self._server.close()
+        leaving = list(self._open)
+        for connection in leaving:
             connection.transport.abort()
-        for task in list(self._tasks):
+        for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.sleep(0)
+        await asyncio.gather(*(connection.gone.wait() for connection in leaving))
 
-    # --- the desk ----------------------------------------------------------------------------------------------
+    # --- what a connection needs (see connection.Desk) -------------------------------------------------------------
 
     def opened(self, connection: Connection) -> int:
         """Count a connection; its serial number."""
@@ -231,49 +245,35 @@ class FakeBedrock:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a task that the server's end will cancel."""
-        task = self._loop.create_task(work)
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def answer(self, http: HttpRequest, connection: Connection) -> tuple[RecordedRequest, Answer]:
+        """Record a request and find its answer."""
+        serial = len(self.requests) + 1
+        request = record(http, serial=serial, connection=connection.number, arrived=time.monotonic())
+        with self._changed:
+            self.requests.append(request)
+            self._changed.notify_all()
+        try:
+            request.answer = self._service.answering(request)
+            return request, _identified(request.answer.answer(request.operation, serial))
+        except Exception as error:  # noqa: BLE001 - the script's function may raise anything; the test has to hear of it
+            self.errors.append(error)
+            failed = Refusal("InternalServerException", f"The stand-in failed: {error!r}")
+            return request, _identified(failed.answer(request.operation, serial))
 
     def served(self, request: RecordedRequest) -> None:
         """Wake those who wait for a request to be over."""
         with self._changed:
             self._changed.notify_all()
 
-    def answer(self, http: HttpRequest, connection: Connection) -> tuple[RecordedRequest, Answer]:
-        """Record a request, judge it, and find its answer."""
-        with self._changed:
-            serial = len(self.requests) + 1
-            request = record(http, serial=serial, connection=connection.number, arrived=time.monotonic())
-            self.requests.append(request)
-            self._changed.notify_all()
-        request.answer = self._answering(request)
-        return request, _identified(request.answer.answer(request.operation, serial))
-
-    def _answering(self, request: RecordedRequest) -> Answering:
-        try:
-            request.refusal = self._judged(request)
-            return request.refusal or self._script.next_for(request)
-        except Exception as error:  # noqa: BLE001 - a script's function may raise anything; the test has to hear of it
-            self.errors.append(error)
-            return Refusal("InternalServerException", f"The stand-in failed: {error!r}")
-
-    def _judged(self, request: RecordedRequest) -> Refusal | None:
-        if request.operation == UNKNOWN:
-            return Refusal("UnknownOperationException", None)
-        if not self.strict or request.operation not in OPERATIONS:
-            return None
-        refusal = judge_model(request.model_id) or judge_shape(request.operation, request.body)
-        if refusal is not None or request.operation == "count-tokens":
-            return refusal
-        return judge(request.operation, request.model_id, request.body)
-
 
 def _identified(answer: Answer) -> Answer:
     """The answer with a request id of its own, unless it has one."""
-    names = {name.lower() for name, _ in answer.headers}
-    if "x-amzn-requestid" in names:
+    if any(name.lower() == "x-amzn-requestid" for name, _ in answer.headers):
         return answer
     return replace(answer, headers=(*answer.headers, ("x-amzn-RequestId", str(uuid.uuid4()))))
 

@@ -195,9 +195,9 @@ def _bound_complaints(value: Any, size: float, shape: Shape, path: Path, measure
 
 
 def _complaint(value: Any, path: Path, constraint: str) -> Complaint:
-    """The service's words; what a message contains is sensitive and not quoted (hermes-agent#90008)."""
+    """The service's words; what a message contains is sensitive and not quoted (hermes-agent#90008, n8n#33406)."""
     shown = "null" if value is None else f"'{value}'"
-    quoted = "Value" if ".content." in path and value is not None else f"Value {shown}"
+    quoted = "Value" if ".content." in path else f"Value {shown}"
     return f"{quoted} at '{path}' failed to satisfy constraint: {constraint}"
 
 

@@ -69,14 +69,11 @@ def user_first(case: Case) -> str | None:
 
 
 def prefill(case: Case) -> str | None:
-    """hermes-agent#101401, in the words of ConverseStream; reasoning alone in a turn counts as prefill (#105780)."""
+    """hermes-agent#101401, in the words of ConverseStream; reasoning alone in a turn counts as prefill from 5 on (#105780)."""
     if case.family.prefill or not case.turns:
         return None
-    reasoning_only = any(
-        turn.role == "assistant" and turn.blocks and len(turn.of("reasoningContent")) == len(turn.blocks)
-        for turn in case.turns
-    )
-    if case.turns[-1].role == "assistant" or reasoning_only:
+    lone = any(turn.role == "assistant" and _is_reasoning_only(turn) for turn in case.turns)
+    if case.turns[-1].role == "assistant" or (lone and not case.family.lone_reasoning):
         return from_model(
             "This model does not support assistant message prefill. The conversation must end with a user message."
         )
@@ -231,6 +228,10 @@ RULES = (
 def _pairs(case: Case) -> list[tuple[Turn | None, Turn]]:
     """Every turn with the one before it."""
     return list(zip([None, *case.turns[:-1]], case.turns, strict=True))
+
+
+def _is_reasoning_only(turn: Turn) -> bool:
+    return bool(turn.blocks) and all(block.kind == "reasoningContent" for block in turn.blocks)
 
 
 def _repeated(ids: list[str]) -> list[str]:

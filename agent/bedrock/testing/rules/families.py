@@ -45,7 +45,7 @@ class Family:
     """What one family refuses; every default means "nothing is refused, or nobody knows".
 
     `sampling`: "any", "one" (not temperature and topP together), "none" (temperature deprecated), "no-field" (the
-    service knows no such field for this family). `replay` of reasoning text: "signed", "unsigned" (a signature is
+    service knows no such field for this family). `lone_reasoning` False refuses a turn of nothing but reasoning. `replay` of reasoning text: "signed", "unsigned" (a signature is
     refused), "refused", "user" (refused as reasoning in a user message). `thinking` names the accepted values of
     `thinking.type`. `cache` names the places where a cache point may stand; None is unjudged. `max_tokens` is the
     largest number accepted; one more is refused. `images`, `documents`: False refuses the block anywhere.
@@ -56,6 +56,7 @@ class Family:
     pattern: str
     user_first: bool = False
     prefill: bool = True
+    lone_reasoning: bool = True
     system: bool = True
     tools: bool = True
     choices: frozenset[str] = ALL
@@ -113,6 +114,8 @@ FAMILIES: tuple[Family, ...] = (
         "Claude Opus 5.5, Fable 5.1, Mythos 5.1",
         r"(opus-5-5|fable-5-[12]|mythos-5-[12])",
         prefill=False,
+        lone_reasoning=False,
+        counts_tokens=False,
         sampling="none",
         thinking=ALWAYS,
         choices=frozenset({"auto"}),
@@ -124,6 +127,8 @@ FAMILIES: tuple[Family, ...] = (
         "Claude Sonnet 5.5",
         r"sonnet-5-5",
         prefill=False,
+        lone_reasoning=False,
+        counts_tokens=False,
         sampling="none",
         thinking=frozenset({"adaptive", "between_tools"}),
         choices=frozenset({"auto"}),
@@ -135,6 +140,8 @@ FAMILIES: tuple[Family, ...] = (
         "Claude Haiku 5.5",
         r"haiku-5-5",
         prefill=False,
+        lone_reasoning=False,
+        counts_tokens=False,
         sampling="none",
         thinking=ADAPTIVE,
         max_tokens=128_000,
@@ -146,6 +153,8 @@ FAMILIES: tuple[Family, ...] = (
         "Claude Fable 5, Mythos 5",
         r"(fable-5|mythos)",
         prefill=False,
+        lone_reasoning=False,
+        counts_tokens=False,
         sampling="none",
         thinking=ALWAYS,
         structured=False,
@@ -157,6 +166,8 @@ FAMILIES: tuple[Family, ...] = (
         "Claude Opus 5, Sonnet 5",
         r"(opus|sonnet|haiku)-5",
         prefill=False,
+        lone_reasoning=False,
+        counts_tokens=False,
         sampling="none",
         thinking=ADAPTIVE,
         max_tokens=128_000,
@@ -168,6 +179,7 @@ FAMILIES: tuple[Family, ...] = (
         "Claude Opus 4.8",
         r"opus-4-8",
         prefill=False,
+        counts_tokens=False,
         sampling="none",
         thinking=ADAPTIVE,
         max_tokens=128_000,
@@ -179,6 +191,7 @@ FAMILIES: tuple[Family, ...] = (
         "Claude Opus 4.7",
         r"(opus|sonnet|haiku)-4-7",
         prefill=False,
+        counts_tokens=False,
         sampling="none",
         thinking=ADAPTIVE,
         max_tokens=128_000,
@@ -278,9 +291,11 @@ FAMILIES: tuple[Family, ...] = (
         "Claude, newer than this table",
         r".*",
         prefill=False,
+        lone_reasoning=False,
         sampling="none",
         thinking=None,
         system_role=True,
+        counts_tokens=False,
     ),
     # --- Amazon ----------------------------------------------------------------------------------------------------
     Family(
