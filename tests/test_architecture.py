@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "agent"
 
-LEAVES = {"models", "errors", "blocks"}
+LEAVES = {"models", "errors", "failures", "blocks", "carriers"}
 JOINTS = LEAVES | {"notes"}
 SIBLINGS = {"request", "aws", "response"}
 
@@ -31,8 +31,10 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "response": LEAVES,
     "aws": JOINTS,
     "models": set(),
-    "errors": set(),
+    "errors": {"failures"},  # one room in two files: the table is loaded at the first failure
+    "failures": {"errors"},
     "blocks": set(),
+    "carriers": {"blocks"},
     "notes": set(),
     "testing": set(),
 }
@@ -59,8 +61,8 @@ FAMILIES = re.compile(
     re.IGNORECASE,
 )
 
-FAMILY_WORDS_OF_FORMATS = {"anthropic-claude-v1"}
-"""Strings with a family's name in them that name a format on OpenRouter's side, not a model."""
+FORMAT_WORDS = {("accumulator.py", "anthropic-claude-v1"), ("reasoning.py", "anthropic")}
+"""File and string: words with a family's name in them that name one of OpenRouter's formats, not a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,7 @@ def test_no_family_of_models_is_named_in_the_flow_of_request_and_response() -> N
         for module in modules()
         if module.room in {"request", "response"}
         for node in _strings_in_code(module.tree)
-        if FAMILIES.search(node.value) and node.value not in FAMILY_WORDS_OF_FORMATS
+        if FAMILIES.search(node.value) and (module.path.name, node.value) not in FORMAT_WORDS
     ]
     assert not wrong, "family facts live in models/profiles.py:\n" + "\n".join(wrong)
 

@@ -75,11 +75,11 @@ def development() -> Environment:
 
 
 def oldest() -> Environment:
-    """An environment with the oldest boto3 and botocore that pyproject.toml allows, and no extras."""
+    """An environment with the oldest boto3 and botocore that pyproject.toml allows, without linters."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     floors = [wish.replace(">=", "==") for wish in project["dependencies"] if wish.startswith("boto")]
     tools = [wish for wish in declared("dev") if wish.startswith(("hypothesis", "pytest", "trustme"))]
-    return Environment(ROOT / ".venv-oldest", (*editable(()), *floors, *tools))
+    return Environment(ROOT / ".venv-oldest", (*editable(ALL_EXTRAS), *floors, *tools))
 
 
 def prepare(environment: Environment, run: Run | None = None) -> Path:
@@ -93,7 +93,7 @@ def prepare(environment: Environment, run: Run | None = None) -> Path:
             return environment.python
         if not _works(environment.python):
             _make(environment, run)
-        run([environment.python, "-m", "pip", "install", "--quiet", *environment.requirements])
+        run([environment.python, "-m", "pip", "install", "-qq", *environment.requirements])
         environment.stamp.write_text(environment.contents(), encoding="utf-8")
     return environment.python
 

@@ -47,5 +47,5 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     target = vendor(Path(arguments[0]).expanduser().resolve())
     print(f"Copied the adapter to {target}{os.sep}. Before the runtime first uses Bedrock, run:")
-    print(f"\n    import agent\n    agent.__path__.insert(0, {str(target)!r})")
+    print(f"\n    import agent; agent.__path__.insert(0, {str(target)!r})")
     return 0

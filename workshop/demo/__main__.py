@@ -9,8 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from agent.bedrock import Bedrock
-from agent.bedrock.errors import classify
+from agent.bedrock import Bedrock, classify
 from agent.bedrock.testing import FakeBedrock
 from workshop.demo import stand_in
 from workshop.demo.loop import run
