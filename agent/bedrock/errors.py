@@ -207,6 +207,19 @@ def is_streaming_access_denied_error(exc: BaseException) -> bool:
     return "not authorized" in text or "accessdenied" in text
 
 
+def is_streaming_unsupported_error(exc: BaseException) -> bool:
+    """Whether the model refuses to stream what was asked (tools, mostly), so that a whole answer may be had."""
+    error = service_error(exc)
+    code = str((error or {}).get("Code") or "").lower()
+    return code in ("validationexception", "400") and _STREAMING_UNSUPPORTED.search(str(exc)) is not None
+
+
+#: "This model doesn't support tool use in streaming mode." (Llama 4: badlogic/pi-mono#3739)
+_STREAMING_UNSUPPORTED = re.compile(
+    r"in streaming mode|(?:support|for) (?:response )?streaming|streaming is not supported", re.IGNORECASE
+)
+
+
 def classify_text(message: str) -> Literal["context_overflow", "rate_limit", "overloaded", "unknown"]:
     """What an error message means where nothing but its text is left."""
     if matches(THROTTLE_PATTERNS, message):
