@@ -219,8 +219,8 @@ def resolve_inference_profile(control_client: Any, arn: str, *, patience: float 
                 asking = threading.Thread(
                     target=_ask, args=(control_client, arn), name="inference-profile", daemon=True
                 )
-                asking.start()
                 _asking[arn] = asking
+                asking.start()
         asking.join(patience)
     return _models_behind.get(arn)
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .credentials import AMBIENT, Credentials, digest, environment_values, identity
-from .sessions import open_session, signature_version
+from .sessions import named_profile, open_session, signature_version
 from .settings import CLIENT_VARIABLES, ClientSettings
 
 if TYPE_CHECKING:
@@ -41,18 +41,22 @@ def build_runtime_client(
     region: str, settings: ClientSettings | None = None, credentials: Credentials = AMBIENT
 ) -> BedrockRuntimeClient:
     """A guarded `bedrock-runtime` client; settings default to those of the environment."""
+    from .explain import explained
     from .guard import guarding
 
     chosen = settings or ClientSettings.from_environment()
-    session = open_session(credentials)
-    with guarding(session.events):
-        client: BedrockRuntimeClient = session.client(
-            "bedrock-runtime",
-            region_name=region,
-            endpoint_url=chosen.endpoint_url,
-            verify=_verify(),
-            config=client_config(chosen, signature_version(credentials, session)),
-        )
+    profile = named_profile(credentials)
+    with explained(profile):
+        session = open_session(credentials)
+        config = client_config(chosen, signature_version(credentials, session))
+        with guarding(session.events, profile):
+            client: BedrockRuntimeClient = session.client(
+                "bedrock-runtime",
+                region_name=region,
+                endpoint_url=chosen.endpoint_url,
+                verify=_verify(),
+                config=config,
+            )
     return client
 
 
@@ -64,12 +68,15 @@ def build_control_client(
     endpoint_url: str | None = None,
 ) -> BedrockClient:
     """A `bedrock` client, for lists of models and profiles; it gives up sooner than one that waits for a model."""
+    from .explain import explained
+
     chosen = settings or ClientSettings.from_environment()
-    session = open_session(credentials)
-    config = client_config(chosen, signature_version(credentials, session)).merge(_short_timeouts(chosen))
-    client: BedrockClient = session.client(
-        "bedrock", region_name=region, endpoint_url=endpoint_url, verify=_verify(), config=config
-    )
+    with explained(named_profile(credentials)):
+        session = open_session(credentials)
+        config = client_config(chosen, signature_version(credentials, session)).merge(_short_timeouts(chosen))
+        client: BedrockClient = session.client(
+            "bedrock", region_name=region, endpoint_url=endpoint_url, verify=_verify(), config=config
+        )
     return client
 
 

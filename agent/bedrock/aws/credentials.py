@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from types import FunctionType
 from typing import Any
 
 from ..errors import SettingsError
@@ -132,11 +133,31 @@ def _configured_region(credentials: Credentials) -> str | None:
         # As an attribute of the package at call time: tests put their own module there.
         import botocore.session
 
-        session = getattr(credentials.session, "_session", credentials.session) or botocore.session.get_session()
-        if credentials.profile:
-            session.set_config_variable("profile", credentials.profile)
-        return session.get_config_variable("region") or None
+        if credentials.session is not None:
+            session = getattr(credentials.session, "_session", credentials.session)
+            return session.get_config_variable("region") or None
+        return _region_of_files(botocore.session.get_session, credentials)
     return None
+
+
+def _region_of_files(get_session: Any, credentials: Credentials) -> str | None:
+    """What a new botocore session says; asked again only when the profile or the files have changed.
+
+    A session costs milliseconds, and a road without a region of its own asks at every call.
+    """
+    now = identity(credentials)
+    if isinstance(get_session, FunctionType) and _region_memo.get("identity") == now:
+        return _region_memo["region"]
+    session = get_session()
+    if credentials.profile:
+        session.set_config_variable("profile", credentials.profile)
+    region = session.get_config_variable("region") or None
+    if isinstance(get_session, FunctionType):
+        _region_memo.update(identity=now, region=region)
+    return region
+
+
+_region_memo: dict[str, Any] = {}
 
 
 # --- what the environment offers --------------------------------------------------------------------------------------

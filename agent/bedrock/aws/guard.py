@@ -8,14 +8,16 @@ learns about requests or answers it says by exceptions and logs; no layer change
 
 from __future__ import annotations
 
-import functools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial, wraps
 from typing import Any
 
 from ..errors import TruncatedResponseError
+from ..notes import NO_NOTES, NOTES_KEY, notes_of_request
+from .explain import explained
 from .members import known_parameters
 
 _CLASS_EVENT = "creating-client-class.bedrock-runtime"
@@ -25,11 +27,15 @@ Answer = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a guarded client; `operation` is the service's name for it (Converse, ConverseStream)."""
+    """One call of a guarded client; `operation` is the service's name for it (Converse, ConverseStream).
+
+    `profile` is the AWS profile that the client was built with, None for the default one or none.
+    """
 
     client: Any
     operation: str
     parameters: dict[str, Any]
+    profile: str | None = None
 
 
 Send = Callable[[Call], Answer]
@@ -37,6 +43,21 @@ Layer = Callable[[Call, Send], Answer]
 
 
 # --- layers -----------------------------------------------------------------------------------------------------------
+
+
+def explain_failures(call: Call, send: Send) -> Answer:
+    """Let exceptions pass with advice; they stay the very same exceptions."""
+    with explained(call.profile):
+        return send(call)
+
+
+def carry_notes(call: Call, send: Send) -> Answer:
+    """Put the notes that ride on the request's messages on the answer, for whoever is handed nothing else."""
+    answer = send(call)
+    notes = notes_of_request(call.parameters)
+    if notes is NO_NOTES:
+        return answer
+    return {**answer, "ResponseMetadata": {**answer.get("ResponseMetadata", {}), NOTES_KEY: notes}}
 
 
 def leave_out_unknown_members(call: Call, send: Send) -> Answer:
@@ -67,9 +88,14 @@ def request_id(answer: Answer) -> str | None:
     return str(found) if found else None
 
 
-CONVERSE_LAYERS: tuple[Layer, ...] = (leave_out_unknown_members, require_complete_answer)
+CONVERSE_LAYERS: tuple[Layer, ...] = (
+    explain_failures,
+    carry_notes,
+    leave_out_unknown_members,
+    require_complete_answer,
+)
 #: That a stream is complete is proven where its events are gathered, not where it is opened.
-STREAM_LAYERS: tuple[Layer, ...] = (leave_out_unknown_members,)
+STREAM_LAYERS: tuple[Layer, ...] = (explain_failures, carry_notes, leave_out_unknown_members)
 
 
 # --- the class --------------------------------------------------------------------------------------------------------
@@ -85,7 +111,7 @@ _building = threading.local()
 
 
 @contextmanager
-def guarding(events: Any) -> Iterator[None]:
+def guarding(events: Any, profile: str | None = None) -> Iterator[None]:
     """Guard the runtime clients that this thread builds in the meantime on a session with these events.
 
     The session may be the caller's own: what it builds in other threads or later stays as it was.
@@ -94,32 +120,35 @@ def guarding(events: Any) -> Iterator[None]:
     handler = {"handler": _guard_class, "unique_id": f"{__name__}.guard", "unique_id_uses_count": True}
     with _registering:
         events.register(_CLASS_EVENT, **handler)
-    _building.guarded = True
+    _building.method = partial(_guarded_method, profile=profile)
     try:
         yield
     finally:
-        _building.guarded = False
+        _building.method = None
         with _registering:
             events.unregister(_CLASS_EVENT, **handler)
 
 
 def _guard_class(class_attributes: dict[str, Any], **_kwargs: Any) -> None:
-    if not getattr(_building, "guarded", False):
+    guarded_method = getattr(_building, "method", None)
+    if guarded_method is None:
         return
-    for method, operation, layers in _GUARDED:
-        if method in class_attributes:
-            class_attributes[method] = _guarded_method(class_attributes[method], operation, layers)
+    for name, operation, layers in _GUARDED:
+        if name in class_attributes:
+            class_attributes[name] = guarded_method(class_attributes[name], operation, layers)
 
 
-def _guarded_method(genuine: Callable[..., Answer], operation: str, layers: tuple[Layer, ...]) -> Callable[..., Answer]:
+def _guarded_method(
+    genuine: Callable[..., Answer], operation: str, layers: tuple[Layer, ...], *, profile: str | None
+) -> Callable[..., Answer]:
     """`genuine` with the layers around it; it stays the innermost, so that every call runs botocore's own way."""
     send = _stacked(layers, lambda call: genuine(call.client, **call.parameters))
 
-    @functools.wraps(genuine)
+    @wraps(genuine)
     def guarded(self: Any, *args: Any, **kwargs: Any) -> Answer:
         if args:
             return genuine(self, *args, **kwargs)  # botocore's own words about positional arguments
-        return send(Call(self, operation, kwargs))
+        return send(Call(self, operation, kwargs, profile))
 
     return guarded
 

@@ -11,12 +11,13 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .credentials import BEARER_VARIABLE, Credentials, bearer_token
+from .credentials import BEARER_VARIABLE, Credentials, bearer_token, clean_secret, effective_profile
 from .settings import blank_to_none
 
 if TYPE_CHECKING:
     from boto3.session import Session
 
+_KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 _CONTAINER_VARIABLES = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
 
 
@@ -42,8 +43,19 @@ def _fresh_session(credentials: Credentials) -> Any:
         session.set_credentials(
             credentials.aws_access_key_id, credentials.aws_secret_access_key, credentials.aws_session_token
         )
+    else:
+        _read_keys_without_stray_space(session)
     _ask_container_only_where_named(session)
     return session
+
+
+def named_profile(credentials: Credentials) -> str | None:
+    """The profile that applies, for advice to name; None for the default one."""
+    if credentials.session is None:
+        return effective_profile(credentials)
+    # boto3 says "default" where none is named; botocore says None.
+    named = getattr(credentials.session, "profile_name", None) or getattr(credentials.session, "profile", None)
+    return str(named) if named and named != "default" else None
 
 
 def signature_version(credentials: Credentials, session: Session) -> str | None:
@@ -135,13 +147,27 @@ def _count_blank_variables_as_unset(session: Any) -> None:
             store.set_config_provider(name, chain)
 
 
+def _read_keys_without_stray_space(session: Any) -> None:
+    """Read keys as the environment means them: a line break at the end of one would show it in an error of urllib3."""
+    from botocore.credentials import EnvProvider
+
+    keys = {name: os.environ[name] for name in _KEY_VARIABLES if os.environ.get(name, "").strip()}
+    cleaned = {name: str(clean_secret(name, value)) for name, value in keys.items()}
+    if cleaned != keys:
+        _replace_provider(session, EnvProvider(environ={**_without_blanks(os.environ), **cleaned}))
+
+
 def _ask_container_only_where_named(session: Any) -> None:
     """Keep botocore from asking the container's endpoint because of a blank variable."""
-    from botocore.credentials import ContainerProvider, CredentialResolver
+    from botocore.credentials import ContainerProvider
 
-    if all(os.environ.get(variable, "set").strip() for variable in _CONTAINER_VARIABLES):
-        return
-    resolver: CredentialResolver = session.get_component("credential_provider")
-    if any(provider.METHOD == ContainerProvider.METHOD for provider in resolver.providers):
-        resolver.insert_after(ContainerProvider.METHOD, ContainerProvider(environ=_without_blanks(os.environ)))
-        resolver.remove(ContainerProvider.METHOD)
+    if not all(os.environ.get(variable, "set").strip() for variable in _CONTAINER_VARIABLES):
+        _replace_provider(session, ContainerProvider(environ=_without_blanks(os.environ)))
+
+
+def _replace_provider(session: Any, provider: Any) -> None:
+    """Put `provider` where botocore's chain has its own of that name, if it has one."""
+    resolver = session.get_component("credential_provider")
+    if any(present.METHOD == provider.METHOD for present in resolver.providers):
+        resolver.insert_after(provider.METHOD, provider)
+        resolver.remove(provider.METHOD)

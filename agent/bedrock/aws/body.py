@@ -1,0 +1,450 @@
+"""The body of a streamed HTTP response, as its bytes arrive: a urllib3 response comes in, bytes of its body go out.
+
+urllib3 hands out a chunk when all of it is there, and 64 KiB or the end where a proxy took the chunks away. A
+`SocketBody` asks the socket itself, so that every byte is passed on at once and the socket's timeout can do the waiting:
+in slices that a patience, a deadline or an interrupt ends in the reading thread, plain and TLS alike, without a thread
+that watches. Where the response is not what urllib3 makes over http.client (a stub, pyOpenSSL's sockets), a `PlainBody`
+asks urllib3; what it promises less stands there.
+
+Errors are those that urllib3 raises (ProtocolError, ReadTimeoutError, SSLError), and of our own IdleTimeoutError,
+DeadlineExceededError and CallInterruptedError. A body that ran to its end gives its connection back to the pool; any
+other end closes it. What the bytes mean is not known here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BedrockError, CallInterruptedError, DeadlineExceededError, IdleTimeoutError
+
+if TYPE_CHECKING:
+    import socket
+    from http.client import HTTPResponse
+
+RECEIVE_SIZE = 65536
+"""Bytes asked for at once; whatever is there is taken."""
+
+MAX_LINE_LENGTH = 65536
+"""Bytes of a line between chunks, as urllib3 limits it."""
+
+POLL_INTERVAL = 0.05
+"""Seconds between two looks at `on_interrupt_check` while nothing arrives."""
+
+SHORTEST_WAIT = 0.001
+"""Seconds; a socket's timeout of 0 would mean not to wait at all."""
+
+
+# --- patience ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a caller waits: seconds of silence between events (0: for ever), and a moment of `time.monotonic()`.
+
+    `interrupted` is asked at the beginning of a wait and as long as nothing arrives, in the reading thread.
+    """
+
+    idle_timeout: float = 0
+    deadline: float | None = None
+    interrupted: Callable[[], Any] | None = None
+
+    @property
+    def constant(self) -> bool:
+        """Whether every wait may last equally long."""
+        return self.deadline is None and self.interrupted is None
+
+    def wait(self, now: float, idle_since: float | None) -> float | None:
+        """Seconds for which to wait next, None for ever; raises where patience is over."""
+        if self.interrupted is not None and self.interrupted():
+            raise CallInterruptedError("the interrupt check ended the call while it waited for its stream")
+        waits = [POLL_INTERVAL] if self.interrupted is not None else []
+        for limit, error in self._limits(idle_since):
+            if limit <= now:
+                raise error
+            waits.append(limit - now)
+        return max(min(waits), SHORTEST_WAIT) if waits else None
+
+    def _limits(self, idle_since: float | None) -> Iterator[tuple[float, BedrockError]]:
+        if self.deadline is not None:
+            yield self.deadline, DeadlineExceededError("the deadline of the call passed before its stream ended")
+        if self.idle_timeout and idle_since is not None:
+            silence = f"no event arrived for {self.idle_timeout:g} seconds (BEDROCK_IDLE_TIMEOUT)"
+            yield idle_since + self.idle_timeout, IdleTimeoutError(silence)
+
+
+NO_HURRY = Patience()
+
+
+# --- framing ----------------------------------------------------------------------------------------------------------
+
+
+_LINE_END = b"\r\n"
+
+
+class Chunked:
+    """Chunked transfer coding, undone; a chunk is passed on as far as it has come."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.surplus = False
+        self._left = 0
+        """Bytes that the current chunk still lacks, its closing CRLF included."""
+        self._line = b""
+        self._in_trailers = False
+
+    def feed(self, data: bytes) -> bytes:
+        """The body bytes among these; ValueError with the line that is no chunk size."""
+        if self._line:
+            data, self._line = self._line + data, b""
+        parts: list[bytes] = []
+        position, size = self._rest_of_chunk(data, parts), len(data)
+        find, add = data.find, parts.append
+        while position < size and not self.ended:
+            line_end = find(_LINE_END, position)
+            if line_end < 0:
+                self._keep_line(data[position:])
+                break
+            length = self._read_line(data[position:line_end])
+            start = line_end + len(_LINE_END)
+            position = start + length
+            if length:
+                add(data[start:position])
+                position += len(_LINE_END)
+        else:
+            self._left = max(0, position - size)
+            self.surplus = position < size
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def end_of_input(self) -> str | None:
+        """What is wrong with an end here: None, or urllib3's words for it; an end among the trailers passes."""
+        if self._in_trailers:
+            return None
+        if self._left > len(_LINE_END):
+            return f"Connection broken: IncompleteRead({self._left - len(_LINE_END)} more expected)"
+        return "Response ended prematurely"
+
+    def _rest_of_chunk(self, data: bytes, parts: list[bytes]) -> int:
+        """Take what belongs to the chunk that was begun earlier; the position after it."""
+        if not self._left:
+            return 0
+        taken = min(self._left, len(data))
+        body = min(self._left - len(_LINE_END), taken)
+        if body > 0:
+            parts.append(data[:body])
+        self._left -= taken
+        return taken
+
+    def _read_line(self, line: bytes) -> int:
+        """What follows the line before the next one: a chunk of so many bytes, or nothing."""
+        if self._in_trailers:
+            self.ended = not line
+            return 0
+        length = _chunk_size(line)
+        self._in_trailers = length == 0
+        return length
+
+    def _keep_line(self, line: bytes) -> None:
+        if len(line) > MAX_LINE_LENGTH:
+            raise ValueError(line[:80])
+        self._line = line
+
+
+def _chunk_size(line: bytes) -> int:
+    digits = line.partition(b";")[0].strip()
+    try:
+        size = int(digits, 16)
+    except ValueError:
+        size = -1
+    if size < 0:
+        raise ValueError(line[:80])
+    return size
+
+
+class Counted:
+    """A body of a known length."""
+
+    def __init__(self, length: int, *, enforced: bool) -> None:
+        self.ended = length == 0
+        self.surplus = False
+        self._left = length
+        self._enforced = enforced
+
+    def feed(self, data: bytes) -> bytes:
+        """The body bytes among these."""
+        self.surplus = len(data) > self._left
+        body = data[: self._left] if self.surplus else data
+        self._left -= len(body)
+        self.ended = self._left == 0
+        return body
+
+    def end_of_input(self) -> str | None:
+        """What is wrong with an end here; botocore since 1.43 asks urllib3 not to mind."""
+        return f"Connection broken: IncompleteRead({self._left} more expected)" if self._enforced else None
+
+
+class Unframed:
+    """A body that the end of the connection ends."""
+
+    ended = False
+    surplus = False
+
+    def feed(self, data: bytes) -> bytes:
+        """All of them."""
+        return data
+
+    def end_of_input(self) -> str | None:
+        """Nothing is wrong with it."""
+        return None
+
+
+Framing = Chunked | Counted | Unframed
+
+
+# --- bodies -----------------------------------------------------------------------------------------------------------
+
+
+class Body:
+    """What all bodies share: one thread reads, any thread may close, and the end is decided once.
+
+    Closing wakes a blocked read, whose thread then closes the connection: closing a socket under its reader would not
+    wake it, and the socket's number might meanwhile come to belong to another connection.
+    """
+
+    def __init__(self, raw: Any) -> None:
+        self.closed = False
+        self._raw = raw
+        self._patience = NO_HURRY
+        self._begun = False
+        self._steady = False
+        """Whether nothing has to be prepared for a wait that begins now."""
+        self._over = False
+        self._reading = False
+        self._ending = threading.RLock()
+
+    def watch(self, patience: Patience) -> None:
+        """Wait with that patience from the next wait on."""
+        self._patience = patience
+        self._steady = False
+
+    def begin(self) -> None:
+        """Take note of the first event: from now on silence counts."""
+        self._begun = True
+        self._steady = False
+
+    def receive(self, since: float) -> bytes:
+        """Body bytes as soon as there are some, b"" at the end; `since` is when the wait for an event began."""
+        if self._reading:
+            raise RuntimeError("another thread is reading this stream")
+        self._reading = True
+        try:
+            data = b"" if self._over or self.closed else self._next_bytes(since)
+        except BaseException as error:
+            interrupted = self.closed and isinstance(error, Exception)
+            self._reading = False
+            self.close()
+            if interrupted:
+                raise _closed() from None
+            raise
+        self._reading = False
+        if self.closed:
+            self.close()
+            raise _closed()
+        return data
+
+    def close(self) -> None:
+        """End it, from whichever thread: a blocked reader is woken, the connection closed."""
+        with self._ending:
+            if self._over:
+                return
+            self.closed = True
+            if self._reading:
+                self._wake()
+            else:
+                self._over = True
+                self._raw.close()
+
+    def _next_bytes(self, since: float) -> bytes:
+        """Wait for bytes; b"" at the end, which has been seen to."""
+        raise RuntimeError("a body knows how to read")
+
+    def _wake(self) -> None:
+        """Wake the thread that waits for bytes."""
+
+
+class PlainBody(Body):
+    """A body read through urllib3's public methods.
+
+    Between two reads it keeps to its patience; during one, only the read timeout of urllib3 holds.
+    """
+
+    def __init__(self, raw: Any) -> None:
+        super().__init__(raw)
+        self._portions = _portions(raw)
+
+    def _next_bytes(self, since: float) -> bytes:
+        data = next(self._portions, b"")
+        self._patience.wait(monotonic(), since if self._begun else None)
+        self._over = not data
+        return data
+
+    def _wake(self) -> None:
+        shutdown = getattr(self._raw, "shutdown", None) or self._raw.close
+        with contextlib.suppress(OSError, ValueError, RuntimeError):  # there is no connection any more to wake
+            shutdown()
+
+
+def _portions(raw: Any) -> Iterator[bytes]:
+    if hasattr(raw, "read1") and not getattr(raw, "chunked", True):
+        return iter(lambda: raw.read1(RECEIVE_SIZE) or b"", b"")
+    portions: Iterator[bytes] = raw.stream()
+    return portions
+
+
+class SocketBody(Body):
+    """A body read from the socket under a urllib3 response."""
+
+    def __init__(self, raw: Any, response: HTTPResponse, buffered: io.BufferedReader, sock: socket.socket) -> None:
+        super().__init__(raw)
+        self._response = response
+        self._buffered = buffered
+        self._socket = sock
+        self._framing = _framing(raw)
+        self._take: Callable[[int], bytes] = self._take_buffered
+        self._read_timeout = self._armed = sock.gettimeout()
+        self._since = 0.0
+
+    def _next_bytes(self, since: float) -> bytes:
+        data = b""
+        while not (data or self._framing.ended):
+            arrived = self._arrived(since)
+            if not arrived:
+                return self._end_of_input()
+            try:
+                data = self._framing.feed(arrived)
+            except ValueError as error:
+                raise self._no_chunk(error.args[0]) from None
+        if self._framing.ended:
+            self._finish()
+        return data
+
+    def _arrived(self, since: float) -> bytes:
+        """What the socket gives, b"" where the peer has closed."""
+        fresh, self._since = since != self._since, since
+        started = since if fresh else monotonic()
+        if not (fresh and self._steady):
+            self._arm(started, fresh=fresh)
+        while True:
+            try:
+                return self._take(RECEIVE_SIZE)
+            except TimeoutError as error:
+                if error.errno is not None:  # the network's word, not the end of our wait
+                    raise self._read_timed_out() from error
+                self._arm(started, fresh=False)
+            except OSError as error:
+                raise _as_urllib3(error) from error
+
+    def _take_buffered(self, size: int) -> bytes:
+        """What was read together with the headers, or else whatever comes first; the buffer is empty after it.
+
+        A timeout here spoils the buffer's file, which nobody asks any more.
+        """
+        self._take = self._socket.recv
+        return self._buffered.read1(size)
+
+    def _arm(self, started: float, *, fresh: bool) -> None:
+        """Give the socket the timeout after which patience has to be asked again; raises where it is over."""
+        now = monotonic()
+        wait = self._patience.wait(now, self._since if self._begun else None)
+        if self._read_timeout is not None:
+            left = started + self._read_timeout - now
+            if left <= 0:
+                raise self._read_timed_out()
+            wait = left if wait is None else min(left, wait)
+        if wait != self._armed:
+            self._socket.settimeout(wait)
+            self._armed = wait
+        self._steady = fresh and self._patience.constant
+
+    def _end_of_input(self) -> bytes:
+        wrong = self._framing.end_of_input()
+        if wrong is not None and not self.closed:
+            from urllib3.exceptions import ProtocolError
+
+            raise ProtocolError(wrong)
+        self._finish()
+        return b""
+
+    def _finish(self) -> None:
+        """Give the connection back to the pool as it was, if nothing is left on it; the end is no longer a closing."""
+        with self._ending:
+            if self.closed:
+                return
+            self._over = True
+            if not self._framing.ended or self._framing.surplus:
+                self._raw.close()
+                return
+            if self._armed != self._read_timeout:
+                self._socket.settimeout(self._read_timeout)
+            self._response.close()
+            self._raw.release_conn()
+
+    def _wake(self) -> None:
+        import socket
+
+        with contextlib.suppress(OSError):  # the peer may have been quicker
+            # Not ssl.SSLSocket.shutdown: that forgets the TLS session under its reader, who would then read ciphertext.
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def _read_timed_out(self) -> Exception:
+        from urllib3.exceptions import ReadTimeoutError
+
+        # As urllib3 raises it: the pool stands in the text.
+        return ReadTimeoutError(getattr(self._raw, "_pool", None), None, "Read timed out.")  # type: ignore[arg-type]
+
+    def _no_chunk(self, line: bytes) -> Exception:
+        from urllib3.exceptions import InvalidChunkLength, ProtocolError
+
+        error = InvalidChunkLength(self._raw, line)
+        return ProtocolError(f"Connection broken: {error!r}", error)
+
+
+def _framing(raw: Any) -> Framing:
+    if raw.chunked:
+        return Chunked()
+    if raw.length_remaining is None:
+        return Unframed()
+    return Counted(raw.length_remaining, enforced=raw.enforce_content_length)
+
+
+def _as_urllib3(error: OSError) -> Exception:
+    """The exception that urllib3 makes of it."""
+    import ssl
+
+    from urllib3.exceptions import ProtocolError, SSLError
+
+    if isinstance(error, ssl.SSLError):
+        return SSLError(error)
+    return ProtocolError(f"Connection broken: {error!r}", error)
+
+
+def _closed() -> Exception:
+    return CallInterruptedError("the stream was closed before its end")
+
+
+def open_body(raw: Any) -> Body:
+    """The body of a response of urllib3 whose headers have been read, and nothing more."""
+    import socket
+
+    # urllib3 has no public way to what its response reads from; botocore goes the same one (compat.set_socket_timeout).
+    response: Any = getattr(raw, "_fp", None)
+    buffered = getattr(response, "fp", None)
+    sock = getattr(getattr(buffered, "raw", None), "_sock", None)
+    if isinstance(buffered, io.BufferedReader) and isinstance(sock, socket.socket) and hasattr(raw, "length_remaining"):
+        return SocketBody(raw, response, buffered, sock)
+    return PlainBody(raw)

@@ -1,0 +1,331 @@
+"""ConverseStream's event stream, fast: put under real boto3 clients through botocore's own `before-parse` event.
+
+In comes a client (or a session) of boto3, and what decodes frames; from then on `client.converse_stream(...)["stream"]`
+is a botocore `EventStream` that uses it, and whose bytes come as they arrive (`body`). A botocore without that event,
+one whose service model asks for more than JSON in frames, and an answer that is an error go botocore's own way. Errors are those that botocore's callers know (ChecksumMismatch, EventStreamError, urllib3's), and a
+stream that ends inside a frame is an error too; that every answer ends with messageStop is proven where it is gathered.
+
+A stream that ran to its end gives its connection back. Whoever leaves it before that, by `break`, an exception or by
+dropping it, closes the connection; `close()` does so from any thread, also under a thread that waits for an event.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..errors import BedrockError, TruncatedResponseError
+from .body import Patience, open_body
+
+if TYPE_CHECKING:
+    from botocore.eventstream import EventStream
+
+_EVENT = "before-parse.bedrock-runtime.ConverseStream"
+
+_PROTOCOLS = {"rest-json", "json"}
+
+_REQUEST_ID = "x-amzn-requestid"
+
+
+Event = dict[str, Any]
+
+
+class StreamSettings(Protocol):
+    """What is needed of the client's settings."""
+
+    @property
+    def idle_timeout(self) -> float:
+        """Seconds of silence between two events, once there was one; 0: no limit."""
+
+
+class Decoder(Protocol):
+    """Bytes of a stream in, events out: `response.frames.FrameDecoder`, handed in by whoever joins the rooms.
+
+    `failure` is why it went no further: a BedrockError with `reason` and `values`, or a fault with `code`, `message`
+    and `members` that the service reported.
+    """
+
+    failure: Any
+    message_stopped: bool
+
+    @property
+    def leftover(self) -> int:
+        """Bytes of an unfinished frame."""
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events that are complete with these bytes."""
+
+
+DecoderFor = Callable[[Mapping[str, Any]], Callable[[], Decoder]]
+"""The events of a service model, as `event_model` describes them -> what makes decoders of their streams."""
+
+
+# --- the stream -------------------------------------------------------------------------------------------------------
+
+
+class FastStream:
+    """One stream; mixed into botocore's EventStream by `stream_class()`.
+
+    Iterating belongs to one thread at a time. `request_id` is AWS's, `message_stopped` says that messageStop was there.
+    """
+
+    def __init__(
+        self,
+        raw: Any,
+        output_shape: Any,
+        operation_name: str,
+        *,
+        decoder: Decoder,
+        patience: Patience,
+        request_id: str | None,
+    ) -> None:
+        # The names under which botocore keeps them; its own __init__ would tie a knot that only the collector unties.
+        self._raw_stream = raw
+        self._output_shape = output_shape
+        self._operation_name = operation_name
+        self._parser = None
+        self.request_id = request_id
+        self._decoder = decoder
+        self._batch: Iterator[Event] = iter(())
+        self._ended = False
+        self._patience = patience
+        self._body = open_body(raw)
+        self._body.watch(patience)
+
+    @property
+    def message_stopped(self) -> bool:
+        """Whether messageStop has been decoded: what comes after it is only metadata."""
+        return self._decoder.message_stopped
+
+    def watch(
+        self,
+        *,
+        idle_timeout: float | None = None,
+        deadline: float | None = None,
+        on_interrupt_check: Callable[[], Any] | None = None,
+    ) -> None:
+        """Limit the waiting, before or between events: None leaves the client's idle timeout, and sets no other limit.
+
+        `deadline` is a moment of `time.monotonic()`. `on_interrupt_check` is asked every 50 ms while nothing arrives, in
+        the thread that iterates; when it returns something true, the stream ends with CallInterruptedError.
+        """
+        idle = self._patience.idle_timeout if idle_timeout is None else idle_timeout
+        self._body.watch(Patience(idle, deadline, on_interrupt_check))
+
+    def __iter__(self) -> Iterator[Event]:
+        """The events as botocore gives them; leaving the loop early closes the stream."""
+        try:
+            while True:
+                yield from self._batch
+                if not self._refill():
+                    return
+        finally:
+            if not self._ended:
+                self._body.close()
+
+    def close(self) -> None:
+        """End the stream now, from whichever thread: whoever waits for its next event gets CallInterruptedError."""
+        if not self._ended:
+            self._body.close()
+            deque(self._batch, maxlen=0)  # what was decoded and not delivered goes with it
+
+    def get_initial_response(self) -> Any:
+        """The first message, if it is an initial-response (which Bedrock does not send); events are kept for later."""
+        from botocore.eventstream import EventStreamBuffer, NoInitialResponseError
+
+        messages: Any = EventStreamBuffer()
+        while data := self._receive(monotonic()):
+            self._batch = iter([*self._batch, *self._decoder.feed(data)])
+            messages.add_data(data)
+            for message in messages:
+                if message.headers.get(":event-type") == "initial-response":
+                    return message
+                raise NoInitialResponseError
+        raise NoInitialResponseError
+
+    def __del__(self) -> None:
+        body = getattr(self, "_body", None)
+        if body is not None:
+            with contextlib.suppress(Exception):  # a dropped stream has nobody to tell
+                body.close()
+
+    def _refill(self) -> bool:
+        """Wait until there are events to deliver; False at the end."""
+        if self._ended:
+            return False
+        since = monotonic()
+        while self._decoder.failure is None:
+            data = self._receive(since)
+            if not data:
+                self._end()
+                return False
+            events = self._decoder.feed(data)
+            if events:
+                self._body.begin()
+                self._batch = iter(events)
+                return True
+        raise self._error(self._decoder.failure)
+
+    def _receive(self, since: float) -> bytes:
+        try:
+            return self._body.receive(since)
+        except BedrockError as error:
+            error.request_id = self.request_id
+            raise
+
+    def _end(self) -> None:
+        self._ended = True
+        if self._decoder.leftover:
+            raise TruncatedResponseError(
+                f"the stream ended inside a frame, {self._decoder.leftover} bytes after the last event",
+                request_id=self.request_id,
+            )
+
+    def _error(self, failure: Any) -> Exception:
+        """The exception that botocore's callers know; more telling where botocore's says nothing."""
+        from botocore import eventstream, exceptions
+
+        if not isinstance(failure, BedrockError):
+            response: Any = {**failure.members, "Error": {"Code": failure.code, "Message": failure.message}}
+            if self.request_id:
+                response["ResponseMetadata"] = {"RequestId": self.request_id}
+            return exceptions.EventStreamError(response, self._operation_name)
+        known = getattr(eventstream, _BOTOCORE_ERRORS.get(getattr(failure, "reason", ""), ""), None)
+        if known is not None:
+            error: Exception = known(*failure.values)  # type: ignore[attr-defined]
+            return error
+        failure.request_id = self.request_id
+        return failure
+
+
+_BOTOCORE_ERRORS = {
+    "checksum": "ChecksumMismatch",
+    "headers_length": "InvalidHeadersLength",
+    "payload_length": "InvalidPayloadLength",
+    "duplicate_header": "DuplicateHeader",
+}
+"""Why bytes are no event stream -> the exception in `botocore.eventstream` that says so."""
+
+
+@functools.cache
+def stream_class() -> type[EventStream[Any]]:
+    """`FastStream` as a subclass of botocore's EventStream."""
+    from botocore.eventstream import EventStream
+
+    return type("FastEventStream", (FastStream, EventStream), {"__module__": __name__})
+
+
+# --- under the client -------------------------------------------------------------------------------------------------
+
+
+def install_fast_stream(target: Any, decoder_for: DecoderFor, settings: StreamSettings | None = None) -> None:
+    """Make the streams of a boto3 client fast, or those of all runtime clients that a session makes from now on.
+
+    `decoder_for` is `response.frames.decoder_for`. Doing it twice does nothing.
+    """
+    meta = getattr(target, "meta", None)
+    emitter = meta.events if meta is not None else getattr(target, "events", target)
+    hook = _Hook(decoder_for, Patience(settings.idle_timeout if settings is not None else 0))
+    emitter.register(_EVENT, hook, unique_id=f"{__name__}.fast-stream")
+
+
+class _Hook:
+    """Puts the fast stream into the answer that botocore is about to parse."""
+
+    def __init__(self, decoder_for: DecoderFor, patience: Patience) -> None:
+        self._decoder_for = decoder_for
+        self._patience = patience
+        self._makers: weakref.WeakKeyDictionary[Any, Callable[[], Decoder] | None] = weakref.WeakKeyDictionary()
+
+    def __call__(
+        self,
+        operation_model: Any,
+        response_dict: Mapping[str, Any],
+        customized_response_dict: dict[str, Any],
+        **_kwargs: Any,
+    ) -> None:
+        body = response_dict.get("body")
+        if response_dict["status_code"] >= 300 or not hasattr(body, "stream"):
+            return
+        make_decoder = self._maker(operation_model)
+        if make_decoder is None:
+            return
+        output = operation_model.output_shape
+        build: Any = stream_class()
+        customized_response_dict[output.event_stream_name] = build(
+            body,
+            output.members[output.event_stream_name],
+            operation_model.name,
+            decoder=make_decoder(),
+            patience=self._patience,
+            request_id=response_dict["headers"].get(_REQUEST_ID),
+        )
+
+    def _maker(self, operation_model: Any) -> Callable[[], Decoder] | None:
+        """What makes decoders for the operation; None where only botocore's parser does its model justice."""
+        service = operation_model.service_model
+        if service not in self._makers:
+            model = event_model(operation_model)
+            self._makers[service] = None if model is None else self._decoder_for(model)
+        return self._makers[service]
+
+
+# --- the model of the events ------------------------------------------------------------------------------------------
+
+
+def event_model(operation_model: Any) -> dict[str, tuple[Any, ...]] | None:
+    """The events of an operation after botocore's service model; None where their JSON payload is not all there is.
+
+    Descriptions are those of `response.frames`: ("value",), ("blob",), ("parsed", function), ("list", item),
+    ("map", value), ("structure" or "union", function that gives {wire name: (name, member)}).
+    """
+    protocol = getattr(operation_model.service_model, "resolved_protocol", None)
+    output = operation_model.output_shape
+    if protocol not in _PROTOCOLS or output is None or not output.event_stream_name:
+        return None
+    events = output.members[output.event_stream_name].members
+    if any(_beside_the_json(member) for event in events.values() for member in event.members.values()):
+        return None
+    return {name: _described(event) for name, event in events.items()}
+
+
+def _beside_the_json(member: Any) -> bool:
+    """Whether an event has this member in a header, or as its whole payload."""
+    return bool({"eventheader", "eventpayload"} & member.serialization.keys())
+
+
+def _described(shape: Any) -> tuple[Any, ...]:
+    describe = _DESCRIPTIONS.get(shape.type_name)
+    return describe(shape) if describe is not None else ("value",)
+
+
+def _described_structure(shape: Any) -> tuple[Any, ...]:
+    if shape.is_document_type:
+        return ("value",)
+    return ("union" if shape.is_tagged_union else "structure", functools.partial(_described_members, shape))
+
+
+def _described_members(shape: Any) -> dict[str, tuple[str, Any]]:
+    return {
+        member.serialization.get("name", name): (name, _described(member)) for name, member in shape.members.items()
+    }
+
+
+def _described_timestamp(_shape: Any) -> tuple[Any, ...]:
+    from botocore.utils import parse_timestamp
+
+    return ("parsed", parse_timestamp)
+
+
+_DESCRIPTIONS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
+    "structure": _described_structure,
+    "list": lambda shape: ("list", _described(shape.member)),
+    "map": lambda shape: ("map", _described(shape.value)),
+    "blob": lambda _shape: ("blob",),
+    "timestamp": _described_timestamp,
+}
