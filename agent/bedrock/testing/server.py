@@ -181,7 +181,6 @@ class FakeBedrock:
 
     def _run(self) -> None:
         loop = self._running_loop()
-        asyncio.set_event_loop(loop)
         try:
             loop.run_forever()
             loop.run_until_complete(self._wind_up())

@@ -1,0 +1,43 @@
+"""Real boto3 clients for a stand-in, with timeouts that no test wants to wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+
+from agent.bedrock.testing import FakeBedrock
+
+NOVA = "us.amazon.nova-lite-v1:0"
+CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+
+SHORT = 0.3
+"""Seconds until a read times out."""
+
+
+def client_of(fake: FakeBedrock, service: str = "bedrock-runtime", **config: Any) -> Any:
+    """A client that tries once."""
+    options = fake.client_options(**{"retries": {"total_max_attempts": 1}, "read_timeout": SHORT, **config})
+    return boto3.client(service, **options)
+
+
+def ask(model: str = NOVA, text: str = "Hello?", **members: Any) -> dict[str, Any]:
+    """Arguments of the shortest conversation."""
+    return {"modelId": model, "messages": [{"role": "user", "content": [{"text": text}]}], **members}
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeBedrock]:
+    """A stand-in without a script; tests queue what they need."""
+    with FakeBedrock() as running:
+        yield running
+
+
+@pytest.fixture
+def client(fake: FakeBedrock) -> Iterator[Any]:
+    """A real client of that stand-in."""
+    running = client_of(fake)
+    yield running
+    running.close()
