@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from agent.bedrock.testing import (
     Cited,
@@ -22,7 +24,7 @@ from agent.bedrock.testing import (
     ToolResult,
 )
 
-from .conftest import ask
+from .conftest import ask, client_of
 
 CITATION = {"title": "A book", "location": {"web": {"url": "https://example.com/"}}, "sourceContent": [{"text": "so"}]}
 
@@ -101,8 +103,11 @@ def _fold_reasoning(start: Any, deltas: list[dict[str, Any]]) -> dict[str, Any]:
     parts = [delta["reasoningContent"] for delta in deltas]
     if "redactedContent" in parts[0]:
         return {"reasoningContent": {"redactedContent": parts[0]["redactedContent"]}}
-    signature = {"signature": part["signature"] for part in parts if "signature" in part}
-    return {"reasoningContent": {"reasoningText": {"text": "".join(p.get("text", "") for p in parts), **signature}}}
+    text: dict[str, Any] = {"text": "".join(part.get("text", "") for part in parts)}
+    for part in parts:
+        if "signature" in part:
+            text["signature"] = part["signature"]
+    return {"reasoningContent": {"reasoningText": text}}
 
 
 def _fold_call(start: Any, deltas: list[dict[str, Any]]) -> dict[str, Any]:
@@ -170,7 +175,7 @@ def test_a_call_without_an_id_gets_one_of_the_form_of_the_service_new_for_each_r
         for block in client.converse(**ask())["output"]["message"]["content"]
     ]
     assert len(set(ids)) == 4
-    assert all(id.startswith("tooluse_") and len(id) == 30 for id in ids)
+    assert all(re.fullmatch(r"tooluse_.{22}", one) for one in ids)
 
 
 def test_a_raw_event_stands_in_the_stream_and_not_in_the_whole_answer(fake: FakeBedrock, client: Any) -> None:
@@ -183,11 +188,9 @@ def test_a_raw_event_stands_in_the_stream_and_not_in_the_whole_answer(fake: Fake
 
 def test_a_block_that_streams_cannot_carry_is_an_error_of_the_script() -> None:
     fake = FakeBedrock([Reply(Native({"video": {"format": "mp4", "source": {"bytes": "AAAA"}}}))])
-    with pytest.raises(ValueError, match="only a whole answer can carry the block video"), fake:
-        from .conftest import client_of
-
-        with pytest.raises(Exception, match="InternalServerException"):
-            client_of(fake).converse_stream(**ask())
+    said = pytest.raises(ValueError, match="only a whole answer can carry the block video")
+    with said, fake, pytest.raises(ClientError, match="InternalServerException"):
+        client_of(fake).converse_stream(**ask())
 
 
 def test_interleaved_blocks_alternate() -> None:

@@ -56,18 +56,18 @@ def test_an_exhausted_script_says_so(fake: FakeBedrock, client: Any) -> None:
 
 
 def test_an_exhausted_script_fails_the_block_if_told_to() -> None:
-    with pytest.raises(ScriptExhaustedError, match=r"request 1 \(converse\)"), FakeBedrock(exhausted="raise") as fake:
-        with pytest.raises(ClientError, match="InternalServerException"):
-            client_of(fake).converse(**ask())
+    said = pytest.raises(ScriptExhaustedError, match=r"request 1 \(converse\)")
+    with said, FakeBedrock(exhausted="raise") as fake, pytest.raises(ClientError, match="InternalServerException"):
+        client_of(fake).converse(**ask())
 
 
 def test_what_the_function_raises_fails_the_block() -> None:
     def broken(request: RecordedRequest) -> Reply:
         raise LookupError("a bug in the test")
 
-    with pytest.raises(LookupError, match="a bug in the test"), FakeBedrock(broken) as fake:
-        with pytest.raises(ClientError, match="InternalServerException"):
-            client_of(fake).converse(**ask())
+    said = pytest.raises(LookupError, match="a bug in the test")
+    with said, FakeBedrock(broken) as fake, pytest.raises(ClientError, match="InternalServerException"):
+        client_of(fake).converse(**ask())
 
 
 def test_a_mapping_is_answered_as_it_is(fake: FakeBedrock, client: Any) -> None:

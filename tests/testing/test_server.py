@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
-import os
 import socket
 import ssl
 import sys
@@ -30,7 +29,7 @@ def sockets_of_this_process() -> int:
     count = 0
     for link in links.iterdir():
         with contextlib.suppress(OSError):  # the descriptor of the listing itself is gone by now
-            count += os.readlink(link).startswith("socket:")
+            count += str(link.readlink()).startswith("socket:")
     return count
 
 
