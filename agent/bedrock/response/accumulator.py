@@ -53,6 +53,9 @@ from .events import (
 
 _KEPT_UNKNOWN_EVENTS = 100
 
+REASONING_FORMAT = "anthropic-claude-v1"
+"""OpenRouter's name for the shape of `reasoning_details`."""
+
 
 class Accumulator:
     """Folds the events of one answer into a `Completion`."""
@@ -65,7 +68,7 @@ class Accumulator:
         created: int = 0,
         request_id: str | None = None,
         repairs: Iterable[Mapping[str, Any]] = (),
-        reasoning_format: str = "anthropic-claude-v1",
+        reasoning_format: str = REASONING_FORMAT,
     ) -> None:
         self.model = model
         self.completion_id = completion_id
@@ -483,12 +486,13 @@ def _annotations(blocks: list[_Block]) -> list[dict[str, Any]]:
         if not isinstance(block, _TextBlock):
             continue
         end = start + len(block.text())
-        annotations += [_annotation(citation, start, end) for citation in block.citations]
+        annotations += [annotation(citation, start, end) for citation in block.citations]
         start = end
     return annotations
 
 
-def _annotation(citation: Mapping[str, Any], start: int, end: int) -> dict[str, Any]:
+def annotation(citation: Mapping[str, Any], start: int, end: int) -> dict[str, Any]:
+    """One citation as OpenAI's annotation of the text between `start` and `end`."""
     web = (citation.get("location") or {}).get("web") or {}
     return {
         "type": "url_citation",
