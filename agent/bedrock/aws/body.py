@@ -102,23 +102,21 @@ class Chunked:
         """The body bytes among these; ValueError with the line that is no chunk size."""
         if self._line:
             data, self._line = self._line + data, b""
-        parts: list[bytes] = []
-        position, size = self._rest_of_chunk(data, parts), len(data)
-        find, add = data.find, parts.append
+        position, size = self._left, len(data)
+        parts = [data[: position - len(_LINE_END)]] if position > len(_LINE_END) else []
         while position < size and not self.ended:
-            line_end = find(_LINE_END, position)
+            line_end = data.find(_LINE_END, position)
             if line_end < 0:
                 self._keep_line(data[position:])
+                position = size
                 break
             length = self._read_line(data[position:line_end])
-            start = line_end + len(_LINE_END)
-            position = start + length
+            position = line_end + len(_LINE_END)
             if length:
-                add(data[start:position])
-                position += len(_LINE_END)
-        else:
-            self._left = max(0, position - size)
-            self.surplus = position < size
+                parts.append(data[position : position + length])
+                position += length + len(_LINE_END)
+        self._left = max(0, position - size)
+        self.surplus = position < size
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def end_of_input(self) -> str | None:
@@ -128,17 +126,6 @@ class Chunked:
         if self._left > len(_LINE_END):
             return f"Connection broken: IncompleteRead({self._left - len(_LINE_END)} more expected)"
         return "Response ended prematurely"
-
-    def _rest_of_chunk(self, data: bytes, parts: list[bytes]) -> int:
-        """Take what belongs to the chunk that was begun earlier; the position after it."""
-        if not self._left:
-            return 0
-        taken = min(self._left, len(data))
-        body = min(self._left - len(_LINE_END), taken)
-        if body > 0:
-            parts.append(data[:body])
-        self._left -= taken
-        return taken
 
     def _read_line(self, line: bytes) -> int:
         """What follows the line before the next one: a chunk of so many bytes, or nothing."""

@@ -146,18 +146,20 @@ def _region_of_files(get_session: Any, credentials: Credentials) -> str | None:
     A session costs milliseconds, and a road without a region of its own asks at every call.
     """
     now = identity(credentials)
-    if isinstance(get_session, FunctionType) and _region_memo.get("identity") == now:
-        return _region_memo["region"]
+    kept = _region_memo.get("last")
+    if kept is not None and kept[0] == now and isinstance(get_session, FunctionType):
+        return kept[1]
     session = get_session()
     if credentials.profile:
         session.set_config_variable("profile", credentials.profile)
-    region = session.get_config_variable("region") or None
+    region: str | None = session.get_config_variable("region") or None
     if isinstance(get_session, FunctionType):
-        _region_memo.update(identity=now, region=region)
+        _region_memo["last"] = (now, region)
     return region
 
 
-_region_memo: dict[str, Any] = {}
+#: The last answer with the identity that it was given for; one entry, written and read whole.
+_region_memo: dict[str, tuple[Hashable, str | None]] = {}
 
 
 # --- what the environment offers --------------------------------------------------------------------------------------

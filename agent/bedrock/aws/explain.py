@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from ..errors import annotate, class_names, classify
+from .sessions import config_session
 
 
 @contextmanager
@@ -40,8 +41,6 @@ def _attach(exc: BaseException, name: str, value: Any) -> None:
 
 def _available_profiles() -> tuple[str, ...]:
     """The names in the AWS config files; none where they cannot be read."""
-    import botocore.session
-
     with suppress(Exception):  # the exception that is being explained says what is wrong with the files
-        return tuple(botocore.session.Session().available_profiles)
+        return tuple(config_session().available_profiles)
     return ()

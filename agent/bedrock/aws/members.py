@@ -17,19 +17,70 @@ from ..errors import InvalidRequestError
 
 logger = logging.getLogger(__name__)
 
-#: Member and the botocore that brought it (changelog, and models of the versions compared: 1.34.116, 1.34.131,
-#: 1.34.145, 1.35.76, 1.37.2, 1.37.30, 1.39.4, 1.44.5; where the step between two is not known, the later one stands).
+#: Member and the oldest botocore known to have it: models of 1.34.116, 1.34.131, 1.34.143, 1.35.75, 1.37.1, 1.37.28, 1.39.0
+#: and 1.44.5 compared, and botocore's changelog from 1.40 on. A member may be a little older than its row says.
 NEEDED_VERSIONS: dict[str, str] = {
     "ContentBlock.document": "1.34.131",
     "ToolResultContentBlock.document": "1.34.131",
-    "ConverseRequest.guardrailConfig": "1.34.145",
-    "ConverseStreamRequest.guardrailConfig": "1.34.145",
-    "ContentBlock.guardContent": "1.34.145",
-    "SystemContentBlock.guardContent": "1.34.145",
+    "ContentBlock.guardContent": "1.34.131",
+    "SystemContentBlock.guardContent": "1.34.131",
+    "ConverseRequest.guardrailConfig": "1.34.131",
+    "ConverseStreamRequest.guardrailConfig": "1.34.131",
+    "GuardrailConverseTextBlock.qualifiers": "1.34.143",
+    "ContentBlock.video": "1.35.75",
+    "ToolResultContentBlock.video": "1.35.75",
+    "GuardrailConverseContentBlock.image": "1.35.75",
+    "ConverseRequest.performanceConfig": "1.35.75",
+    "ConverseStreamRequest.performanceConfig": "1.35.75",
+    "ConverseRequest.promptVariables": "1.35.75",
+    "ConverseStreamRequest.promptVariables": "1.35.75",
+    "ConverseRequest.requestMetadata": "1.35.75",
+    "ConverseStreamRequest.requestMetadata": "1.35.75",
+    "ContentBlock.reasoningContent": "1.37.1",
+    "ContentBlock.cachePoint": "1.37.28",
+    "SystemContentBlock.cachePoint": "1.37.28",
+    "Tool.cachePoint": "1.37.28",
+    "ContentBlock.citationsContent": "1.39.0",
+    "DocumentBlock.citations": "1.39.0",
+    "DocumentBlock.context": "1.39.0",
+    "DocumentSource.content": "1.39.0",
+    "DocumentSource.s3Location": "1.39.0",
+    "DocumentSource.text": "1.39.0",
+    "ImageSource.s3Location": "1.39.0",
+    "Tool.systemTool": "1.40.62",
+    "ToolUseBlock.type": "1.40.62",
+    "ToolResultBlock.type": "1.40.62",
+    "CitationLocation.web": "1.40.62",
+    "ConverseRequest.serviceTier": "1.40.76",
+    "ConverseStreamRequest.serviceTier": "1.40.76",
+    "ContentBlock.searchResult": "1.41.0",
+    "ToolResultContentBlock.searchResult": "1.41.0",
+    "CitationLocation.searchResultLocation": "1.41.0",
+    "Citation.source": "1.41.0",
+    "ContentBlock.audio": "1.42.1",
+    "ImageBlock.error": "1.42.1",
+    "CachePointBlock.ttl": "1.42.31",
+    "ConverseRequest.outputConfig": "1.42.42",
+    "ConverseStreamRequest.outputConfig": "1.42.42",
+    "ToolSpecification.strict": "1.42.42",
+    "ContentBlock.toolAddition": "1.43.62",
+    "ContentBlock.toolRemoval": "1.43.62",
+    "OutputConfig.effort": "1.43.67",
 }
 
-#: Without these a request would go out unguarded or unaccounted.
-NEVER_LEFT_OUT = frozenset({"guardrailConfig", "guardContent", "requestMetadata"})
+#: Without these a request would go out unguarded or unaccounted: they raise.
+NEVER_LEFT_OUT = frozenset(
+    {
+        "ConverseRequest.guardrailConfig",
+        "ConverseStreamRequest.guardrailConfig",
+        "ContentBlock.guardContent",
+        "SystemContentBlock.guardContent",
+        "GuardrailConverseTextBlock.qualifiers",
+        "GuardrailConverseContentBlock.image",
+        "ConverseRequest.requestMetadata",
+        "ConverseStreamRequest.requestMetadata",
+    }
+)
 
 _LEFT_OUT: Any = object()
 
@@ -107,8 +158,8 @@ def _report(row: str, where: str) -> None:
     """Raise for a member that must not go missing; warn once for any other."""
     import botocore
 
-    member, version = row.partition(".")[2], NEEDED_VERSIONS[row]
-    if member in NEVER_LEFT_OUT:
+    version = NEEDED_VERSIONS[row]
+    if row in NEVER_LEFT_OUT:
         raise InvalidRequestError(
             f"botocore {botocore.__version__} does not know this member and it is never left out: "
             f"install botocore {version} or newer",

@@ -30,11 +30,17 @@ def open_session(credentials: Credentials) -> Session:
     return boto3.session.Session(botocore_session=credentials.session or _fresh_session(credentials))
 
 
-def _fresh_session(credentials: Credentials) -> Any:
+def config_session() -> Any:
+    """A fresh botocore session that reads the environment and the AWS files as meant, and has no credentials yet."""
     import botocore.session
 
-    session: Any = botocore.session.Session()
+    session = botocore.session.Session()
     _count_blank_variables_as_unset(session)
+    return session
+
+
+def _fresh_session(credentials: Credentials) -> Any:
+    session = config_session()
     if credentials.profile:
         session.set_config_variable("profile", credentials.profile)
     if token := bearer_token(credentials):
