@@ -145,15 +145,17 @@ def _region_of_files(get_session: Any, credentials: Credentials) -> str | None:
 
     A session costs milliseconds, and a road without a region of its own asks at every call.
     """
+    # What a test put in botocore's place may answer differently each time.
+    is_botocores = isinstance(get_session, FunctionType) and get_session.__module__ == "botocore.session"
     now = identity(credentials)
     kept = _region_memo.get("last")
-    if kept is not None and kept[0] == now and isinstance(get_session, FunctionType):
+    if is_botocores and kept is not None and kept[0] == now:
         return kept[1]
     session = get_session()
     if credentials.profile:
         session.set_config_variable("profile", credentials.profile)
     region: str | None = session.get_config_variable("region") or None
-    if isinstance(get_session, FunctionType):
+    if is_botocores:
         _region_memo["last"] = (now, region)
     return region
 

@@ -18,10 +18,10 @@ from .sessions import config_session
 
 @dataclass(frozen=True, slots=True)
 class CredentialSource:
-    """`method` is botocore's name of the provider, or one of bearer, explicit, session, unknown-profile, unreadable,
-    none.
+    """Where credentials would come from; it holds no secret.
 
-    `certain` is False where only asking the instance's metadata service would tell. It holds no secret.
+    `method` is botocore's name of the provider, or one of bearer, explicit, session, unknown-profile, unreadable, none.
+    `certain` is False where only asking the instance's metadata service would tell.
     """
 
     method: str
