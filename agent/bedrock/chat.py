@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from .errors import BedrockError, MalformedOutputError, StreamFaultError, TruncatedResponseError
+from .errors import BedrockError, CallInterruptedError, MalformedOutputError, StreamFaultError, TruncatedResponseError
 from .notes import NO_NOTES, CallNotes
 from .response.accumulator import Accumulator
 from .response.completion import MALFORMED_STOP_REASONS, Completion
@@ -72,6 +72,7 @@ class ChatStream:
         self._raw: Iterable[Any] = answer.get("stream", ()) if isinstance(answer, Mapping) else answer
         self._accumulator = _accumulator(answer, notes)
         self._interrupted = threading.Event()
+        _ask_while_silent(self._raw, watch)
         decode = Decoder(tool_names or notes.tool_names)
         self._events = _events(self._raw, decode, self._accumulator, watch, self._interrupted)
 
@@ -148,9 +149,17 @@ def _until_closed(raw: Iterable[Any], interrupted: threading.Event) -> Iterator[
     """The raw events; a fault that only says that the caller closed the stream is no fault."""
     try:
         yield from raw
+    except CallInterruptedError:
+        interrupted.set()
     except Exception:
         if not interrupted.is_set():
             raise
+
+
+def _ask_while_silent(raw: Any, watch: Watch) -> None:
+    """Have the interrupt check asked between events too, by streams that can (`aws.stream`)."""
+    if watch.interrupt_check is not None and hasattr(raw, "watch"):
+        raw.watch(on_interrupt_check=watch.interrupt_check)
 
 
 def _close(raw: Any) -> None:
