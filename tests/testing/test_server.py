@@ -264,7 +264,7 @@ def test_tls_is_spoken_with_a_context(authority: trustme.CA, tls: ssl.SSLContext
         assert fake.url.startswith("https://")
         client = boto3.client("bedrock-runtime", **fake.client_options(), verify=str(bundle))
         client.converse(**ask())
-        assert len(list(client.converse_stream(**ask())["stream"])) == 8
+        assert "metadata" in list(client.converse_stream(**ask())["stream"])[-1]
         client.close()
 
 
