@@ -38,7 +38,11 @@ MEDIA = frozenset({"image", "document", "pdf", "video", "audio"})
 
 @dataclass(frozen=True, slots=True)
 class CacheRules:
-    """Where cache points may stand; `minimum` is the smallest prefix in tokens that the service keeps at all."""
+    """Where cache points may stand.
+
+    `minimum` is the smallest prefix in tokens that the service keeps at all; `lookback` is how many blocks before a point
+    the service searches for an earlier one, 0 where it does not search.
+    """
 
     minimum: int = 1024
     tools: bool = True
@@ -61,8 +65,8 @@ class ModelProfile:
     forced_choice_while_thinking: bool = True
     hyphens_in_tool_names: bool = True
     wide_call_ids: bool = False  # "." and ":" in toolUseId, beside letters, digits, "_" and "-"
+    repeated_call_ids: bool = False  # the same id in another turn
     strict_tools: bool = False
-    top_level_schema_keys: frozenset[str] | None = None  # None: any
     inline_schema_references: bool = False
     system_tools: bool = False
 
@@ -75,22 +79,30 @@ class ModelProfile:
 
     # tool results
     result_status: bool = False
+    says_success: bool = True
     result_media: frozenset[str] = frozenset({"image", "document", "pdf"})
 
     # media
     refused_media: frozenset[str] = NO_KIND
     s3_sources: frozenset[str] = MEDIA
-    citations: bool = True
+    max_image_bytes: int | None = 3_932_160  # 5 MiB of base64 (measured, thread aws-idp 778; documented as 3.75 MB)
+    max_document_bytes: int | None = 4_718_592  # documented as 4.5 MB
+    max_images: int = 20  # in one turn, documented
+    max_documents: int = 5  # in one turn, documented
 
     # reasoning
     thinking: Thinking = "none"
     efforts: tuple[str, ...] = ()
     default_effort_off: str | None = None  # the level that turns reasoning off, where there is one
     can_disable_thinking: bool = True
-    disabled_thinking: Mapping[str, Any] | None = None  # the nearest the model takes to "off", when it refuses "disabled"
+    disabled_thinking: Mapping[str, Any] | None = (
+        None  # the nearest the model takes to "off", when it refuses "disabled"
+    )
     thinks_unasked: bool = False
     effort_field: bool = False  # output_config.effort beside a thinking budget
     replay: Replay = "none"
+
+    beta_field: bool = False  # anthropic_beta
 
     # sampling and bounds
     sampling: Sampling = "all"
@@ -109,10 +121,16 @@ PERMISSIVE = ModelProfile(
     family="any",
     forced_tool_choice=True,
     wide_call_ids=True,
+    repeated_call_ids=True,
     strict_tools=True,
     system_tools=True,
     result_status=True,
+    says_success=False,
     result_media=MEDIA,
+    max_image_bytes=None,
+    max_document_bytes=None,
+    max_images=1_000_000,
+    max_documents=1_000_000,
     replay="verbatim",
 )
 
@@ -150,17 +168,24 @@ PROFILES: tuple[Row, ...] = (
             "s3_sources": NO_KIND,
             "replay": "signed",
             "top_k": ("top_k",),
+            "beta_field": True,
             "max_output": 4096,
             "context": 200_000,
         },
         "recorded 2025: leading assistant, text/image/PDF beside a tool result, image and PDF inside one, top_k; refused "
         "s3Uri and video. Unsigned thinking is refused (thread pydantic-ai 7908)",
     ),
-    Row(_CLAUDE + r"-instant|" + _CLAUDE + "$", {"tools": False, "refused_media": MEDIA - {"document", "pdf"}},
-        "documented: Claude 2 and Instant call no tools; recorded: claude-v2 takes a document"),  # fmt: skip
+    Row(
+        _CLAUDE + r"-instant|" + _CLAUDE + "$",
+        {"tools": False, "refused_media": MEDIA - {"document", "pdf"}},
+        "documented: Claude 2 and Instant call no tools; recorded: claude-v2 takes a document",
+    ),
     Row(_CLAUDE, {"max_output": 8192}, "documented: 3.5 answers with 8 192 tokens", since=(3, 5)),
-    Row(_CLAUDE + r"-3-5-sonnet-v2|" + _CLAUDE + r"-3-5-haiku", {"cache": CacheRules(minimum=2048)},
-        "documented: 3.5 Haiku and 3.5 Sonnet v2 cache, 5m only"),  # fmt: skip
+    Row(
+        _CLAUDE + r"-3-5-sonnet-v2|" + _CLAUDE + r"-3-5-haiku",
+        {"cache": CacheRules(minimum=2048)},
+        "documented: 3.5 Haiku and 3.5 Sonnet v2 cache, 5m only",
+    ),
     Row(_CLAUDE + r"-3-5-haiku", {"refused_media": frozenset({"video", "audio", "image"})}, "documented: text only"),
     Row(
         _CLAUDE,
@@ -175,9 +200,12 @@ PROFILES: tuple[Row, ...] = (
         since=(3, 7),
     ),
     Row(_CLAUDE + r"-opus", {"max_output": 32_000}, "documented: Opus 4 and 4.1", since=(4,), until=(4, 5)),
-    Row(_CLAUDE + r"-opus", {"sampling": "one"},
+    Row(
+        _CLAUDE + r"-opus",
+        {"sampling": "one"},
         "'`temperature` and `top_p` cannot both be specified for this model.' from Opus 4.1 (thread bedrock-access-gateway 238)",
-        since=(4, 1)),  # fmt: skip
+        since=(4, 1),
+    ),
     Row(
         _CLAUDE,
         {
@@ -191,9 +219,15 @@ PROFILES: tuple[Row, ...] = (
         "(thread harness-sdk 3677)",
         since=(4, 5),
     ),
-    Row(_CLAUDE + r"-sonnet", {"cache": CacheRules(minimum=1024, one_hour=True)}, "documented: Sonnet 4.5", since=(4, 5)),
-    Row(_CLAUDE + r"-opus", {"effort_field": True, "efforts": _LOW_TO_HIGH}, "live: output_config.effort from Opus 4.5",
-        since=(4, 5)),  # fmt: skip
+    Row(
+        _CLAUDE + r"-sonnet", {"cache": CacheRules(minimum=1024, one_hour=True)}, "documented: Sonnet 4.5", since=(4, 5)
+    ),
+    Row(
+        _CLAUDE + r"-opus",
+        {"effort_field": True, "efforts": _LOW_TO_HIGH},
+        "live: output_config.effort from Opus 4.5",
+        since=(4, 5),
+    ),
     Row(
         _CLAUDE,
         {
@@ -209,7 +243,9 @@ PROFILES: tuple[Row, ...] = (
         "bound of 128000 is exclusive (thread llumiverse 562); 1h is sent when asked for and downgraded when refused",
         since=(4, 6),
     ),
-    Row(_CLAUDE + r"-sonnet", {"cache": CacheRules(minimum=2048, one_hour=True)}, "documented: Sonnet 4.6", since=(4, 6)),
+    Row(
+        _CLAUDE + r"-sonnet", {"cache": CacheRules(minimum=2048, one_hour=True)}, "documented: Sonnet 4.6", since=(4, 6)
+    ),
     Row(
         _CLAUDE,
         {
@@ -235,52 +271,81 @@ PROFILES: tuple[Row, ...] = (
         "documented from Opus 4.8 (thread litellm 32831)",
         since=(4, 8),
     ),
-    Row(_CLAUDE, {"thinks_unasked": True, "cache": CacheRules(minimum=512, one_hour=True)},
-        "live: 5.x thinks without being asked; documented minimum of Opus 5 and Fable 5", since=(5,)),  # fmt: skip
-    Row(_CLAUDE + r"-sonnet", {"cache": CacheRules(minimum=1024, one_hour=True)}, "documented: Sonnet 5", since=(5,),
-        until=(5, 5)),  # fmt: skip
+    Row(
+        _CLAUDE,
+        {"thinks_unasked": True, "cache": CacheRules(minimum=512, one_hour=True)},
+        "live: 5.x thinks without being asked; documented minimum of Opus 5 and Fable 5",
+        since=(5,),
+    ),
+    Row(
+        _CLAUDE + r"-sonnet",
+        {"cache": CacheRules(minimum=1024, one_hour=True)},
+        "documented: Sonnet 5",
+        since=(5,),
+        until=(5, 5),
+    ),
     Row(_CLAUDE + r"-(fable|mythos)", {"can_disable_thinking": False}, "live: thinking cannot be disabled"),
-    Row(_CLAUDE + r"-(fable|mythos)", {"forced_tool_choice": False},
-        "decided: a forced choice is refused by Fable 5.1/5.2 and Mythos 5.1/5.2", since=(5, 1)),  # fmt: skip
+    Row(
+        _CLAUDE + r"-(fable|mythos)",
+        {"forced_tool_choice": False},
+        "decided: a forced choice is refused by Fable 5.1/5.2 and Mythos 5.1/5.2",
+        since=(5, 1),
+    ),
     Row(
         _CLAUDE,
         {"forced_tool_choice": False, "can_disable_thinking": False},
-        "'tool_choice: type \"tool\" and \"any\" are not supported for this model.' on Opus and Sonnet 5.5, 'thinking.type."
+        '\'tool_choice: type "tool" and "any" are not supported for this model.\' on Opus and Sonnet 5.5, \'thinking.type.'
         "disabled is not supported' (threads ax 667, vercel/ai 21364)",
         since=(5, 5),
     ),
-    Row(_CLAUDE + r"-sonnet", {"disabled_thinking": {"type": "between_tools"}}, "live: Sonnet 5.5 takes between_tools",
-        since=(5, 5)),  # fmt: skip
-    Row(_CLAUDE + r"-haiku", {"can_disable_thinking": True}, "documented: Haiku 5.5 can be told not to think",
-        since=(5, 5)),  # fmt: skip
+    Row(
+        _CLAUDE + r"-sonnet",
+        {"disabled_thinking": {"type": "between_tools"}},
+        "live: Sonnet 5.5 takes between_tools",
+        since=(5, 5),
+    ),
+    Row(
+        _CLAUDE + r"-haiku",
+        {"can_disable_thinking": True},
+        "documented: Haiku 5.5 can be told not to think",
+        since=(5, 5),
+    ),
     # ---------------------------------------------------------------------------------------------------- Amazon
     Row(
         r"amazon\.",
         {"family": "amazon", "result_status": True},
         "documented: the status of a tool result is for Nova and Claude",
     ),
-    Row(r"amazon\.titan-text", {"tools": False, "system_prompt": False, "context": 32_000},
-        "documented: Titan text takes neither tools nor a system prompt"),  # fmt: skip
+    Row(
+        r"amazon\.titan-text",
+        {"tools": False, "system_prompt": False, "context": 32_000},
+        "documented: Titan text takes neither tools nor a system prompt",
+    ),
     Row(
         _NOVA,
         {
             "forced_tool_choice": True,
             "hyphens_in_tool_names": False,
-            "top_level_schema_keys": frozenset({"type", "properties", "required"}),
             "result_media": frozenset({"image", "document"}),
             "top_k": ("inferenceConfig", "topK"),
             "max_output": 10_000,
             "context": 300_000,
-            "cache": CacheRules(minimum=1024, tools=False, beside_tool_blocks=False),
+            "cache": CacheRules(minimum=1024, tools=False, beside_tool_blocks=False, lookback=0),
         },
         "recorded: topK inside inferenceConfig, text/image/PDF/video beside a tool result, S3 sources, an image inside a "
         "tool result, PDF and video refused there; 'extraneous key [cachePoint]' on tools (thread LibreChat 13838); hyphens "
-        "in names break tool calls (thread SEMOSS 2892); schema keys (thread timothy-agent 82)",
+        "in names break tool calls (thread SEMOSS 2892)",
     ),
-    Row(_NOVA + r"-(lite|micro)", {"cache": CacheRules(minimum=1536, tools=False, beside_tool_blocks=False)},
-        "documented minimum"),  # fmt: skip
-    Row(_NOVA + r"-micro", {"context": 128_000, "refused_media": MEDIA, "result_media": NO_KIND},
-        "documented: Nova Micro is text only"),  # fmt: skip
+    Row(
+        _NOVA + r"-(lite|micro)",
+        {"cache": CacheRules(minimum=1536, tools=False, beside_tool_blocks=False, lookback=0)},
+        "documented minimum",
+    ),
+    Row(
+        _NOVA + r"-micro",
+        {"context": 128_000, "refused_media": MEDIA, "result_media": NO_KIND},
+        "documented: Nova Micro is text only",
+    ),
     Row(_NOVA + r"-premier", {"context": 1_000_000, "max_output": 32_000}, "documented"),
     Row(
         _NOVA + r"-2",
@@ -295,8 +360,11 @@ PROFILES: tuple[Row, ...] = (
         "recorded: system tools on Nova 2 Lite; decided: its reasoning is not replayed ('User messages cannot contain "
         "reasoning content.')",
     ),
-    Row(_NOVA + r"-(canvas|reel|sonic)|amazon\.titan-(embed|image)|amazon\.(rerank|nova-.*embed)", {"tools": False,
-        "cache": None}, "documented: no chat models"),  # fmt: skip
+    Row(
+        _NOVA + r"-(canvas|reel|sonic)|amazon\.titan-(embed|image)|amazon\.(rerank|nova-.*embed)",
+        {"tools": False, "cache": None},
+        "documented: no chat models",
+    ),
     # ---------------------------------------------------------------------------------------------------- Meta Llama
     Row(
         r"meta\.llama",
@@ -325,8 +393,11 @@ PROFILES: tuple[Row, ...] = (
         },
         "live: only documents inside a tool result (recorded: a PDF on Pixtral), nothing beside it",
     ),
-    Row(r"mistral\.(magistral-small|ministral-3|mistral-large-3|voxtral)", {"strict_tools": True, "native_schema": True},
-        "recorded: outputConfig on Mistral Large 3; live for the others"),  # fmt: skip
+    Row(
+        r"mistral\.(magistral-small|ministral-3|mistral-large-3|voxtral)",
+        {"strict_tools": True, "native_schema": True},
+        "recorded: outputConfig on Mistral Large 3; live for the others",
+    ),
     Row(r"mistral\.magistral", {"replay": "unsigned"}, "a signature is refused, the text is taken (strands 1.62)"),
     Row(r"mistral\.(mistral-large-3|ministral)", {"context": 256_000}, "documented"),
     # --------------------------------------------------------------------------------------------------------- Qwen
@@ -357,10 +428,22 @@ PROFILES: tuple[Row, ...] = (
         {"family": "deepseek", "stop_sequences": False, "context": 163_840, "max_output": 81_920},
         "'doesn't support the stopSequences field' on V3.1 (thread langchain-aws 664); any reasoning is refused (strands 1.62)",
     ),
-    Row(r"deepseek\.v3", {"thinking": "reasoning_effort", "efforts": ("high",), "default_effort_off": "none"},
-        "live: high or none; decided: no native schema"),  # fmt: skip
-    Row(r"deepseek\.r1", {"tools": False, "tools_while_streaming": False, "stop_sequences": True, "context": 128_000,
-        "max_output": 32_768}, "'This model doesn't support tool use'; recorded: always reasons"),  # fmt: skip
+    Row(
+        r"deepseek\.v3",
+        {"thinking": "reasoning_effort", "efforts": ("high",), "default_effort_off": "none"},
+        "live: high or none; decided: no native schema",
+    ),
+    Row(
+        r"deepseek\.r1",
+        {
+            "tools": False,
+            "tools_while_streaming": False,
+            "stop_sequences": True,
+            "context": 128_000,
+            "max_output": 32_768,
+        },
+        "'This model doesn't support tool use'; recorded: always reasons",
+    ),
     # ------------------------------------------------------------------------------------------------------- OpenAI
     Row(
         r"openai\.gpt-oss",
@@ -390,8 +473,11 @@ PROFILES: tuple[Row, ...] = (
         },
         "live: reasoning {effort}, no sampling; its reasoning is redactedContent and is replayed verbatim (thread pi 8314)",
     ),
-    Row(r"openai\.gpt-6(\.\d+)?-astra|openai\.gpt-6\.1-sol", {"default_effort_off": None, "can_disable_thinking": False},
-        "live: none is refused"),  # fmt: skip
+    Row(
+        r"openai\.gpt-6(\.\d+)?-astra|openai\.gpt-6\.1-sol",
+        {"default_effort_off": None, "can_disable_thinking": False},
+        "live: none is refused",
+    ),
     # --------------------------------------------------------------------------------------------- Z.ai, Moonshot, xAI
     Row(
         r"zai\.glm",
@@ -410,14 +496,19 @@ PROFILES: tuple[Row, ...] = (
         },
         "recorded: outputConfig on GLM 4.7 flash; live: up to 5, high or none; a signature is refused (strands 1.62)",
     ),
-    Row(r"zai\.glm", {"efforts": _LOW_TO_MAX, "default_effort_off": None, "can_disable_thinking": False},
-        "live: low to max, none and minimal refused", since=(5, 3)),  # fmt: skip
+    Row(
+        r"zai\.glm",
+        {"efforts": _LOW_TO_MAX, "default_effort_off": None, "can_disable_thinking": False},
+        "live: low to max, none and minimal refused",
+        since=(5, 3),
+    ),
     Row(
         r"moonshot(ai)?\.kimi",
         {
             "family": "kimi",
             "forced_tool_choice": True,
             "wide_call_ids": True,
+            "repeated_call_ids": True,
             "leading_assistant": True,
             "result_media": NO_KIND,
             "refused_media": frozenset({"video"}),
@@ -446,24 +537,44 @@ PROFILES: tuple[Row, ...] = (
     # ------------------------------------------------------------------------------------------------------- others
     Row(
         r"writer\.palmyra",
-        {"family": "palmyra", "tools_while_streaming": False, "beside_tool_result": NO_KIND, "max_output": 8192,
-         "context": 1_040_000},
+        {
+            "family": "palmyra",
+            "tools_while_streaming": False,
+            "beside_tool_result": NO_KIND,
+            "max_output": 8192,
+            "context": 1_040_000,
+        },
         "recorded: text after a tool result in a turn of its own; 'This model doesn't support the status field' (live)",
-    ),  # fmt: skip
+    ),
     Row(r"writer\.palmyra-x4", {"context": 123_000}, "documented"),
-    Row(r"minimax\.minimax", {"family": "minimax", "replay": "unsigned", "strict_tools": True, "native_schema": True,
-        "max_output": 128_000, "context": 204_800},
-        "recorded: outputConfig on M2; an empty signature is refused (thread bifrost 6942)"),  # fmt: skip
-    Row(r"nvidia\.nemotron", {"family": "nemotron", "refused_media": frozenset({"video"})},
-        "live: video refused, reasoning refused; an empty tool result is refused (strands 2122)"),  # fmt: skip
+    Row(
+        r"minimax\.minimax",
+        {
+            "family": "minimax",
+            "replay": "unsigned",
+            "strict_tools": True,
+            "native_schema": True,
+            "max_output": 128_000,
+            "context": 204_800,
+        },
+        "recorded: outputConfig on M2; an empty signature is refused (thread bifrost 6942)",
+    ),
+    Row(
+        r"nvidia\.nemotron",
+        {"family": "nemotron", "refused_media": frozenset({"video"})},
+        "live: video refused, reasoning refused; an empty tool result is refused (strands 2122)",
+    ),
     Row(r"nvidia\.nemotron-nano", {"strict_tools": True, "native_schema": True}, "live"),
     Row(r"google\.gemma", {"family": "gemma", "context": 131_072, "max_output": 8192}, "documented; reasoning refused"),
     Row(r"google\.gemma-3-(12b|27b)", {"strict_tools": True, "native_schema": True}, "live"),
     Row(r"cohere\.command-r", {"family": "cohere", "max_output": 4096}, "documented"),
-    Row(r"cohere\.(embed|rerank)|stability\.|twelvelabs\.|luma\.", {"family": "media", "tools": False},
-        "documented: no chat models"),  # fmt: skip
+    Row(
+        r"cohere\.(embed|rerank)|stability\.|twelvelabs\.|luma\.",
+        {"family": "media", "tools": False},
+        "documented: no chat models",
+    ),
     Row(r"ai21\.jamba", {"family": "jamba", "max_output": 4096, "context": 256_000}, "documented"),
-)  # fmt: skip
+)
 
 
 @lru_cache(maxsize=256)

@@ -1,0 +1,168 @@
+"""How reasoning travels through runtimes that keep only text and tool calls: in a tool-call id, or in a bounded store.
+
+In comes the ordered sidecar of an answer (JSON-safe Converse blocks); out goes an outline of it, packed into text that fits
+a tool-call id, or kept in memory under the ids of its tool calls. The outline holds reasoning in full and everything else
+by reference, because text and tool calls come back by themselves. Both sides of the house share this leaf: the response
+side packs and remembers, the request side unpacks and looks up. Nothing here decides what a model accepts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import zlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+from .blocks import Block, json_safe
+
+# Legal in an id on its own (letters, digits, "_", "-", "." and ":"), free of "|", at which one runtime cuts ids.
+_MARK = ".bedrock1."
+_PACKED = re.compile(r"(?P<id>.*)\.bedrock1\.(?P<payload>[A-Za-z0-9_-]+)", re.DOTALL)
+_MAX_UNPACKED = 4_000_000  # bytes; an id comes from outside and may be hostile
+
+Outline = list[dict[str, Any]]
+
+
+def outline_of(sidecar: Iterable[Block]) -> Outline:
+    """The order of an answer's blocks: reasoning in full, text as its length, tool calls as their ids."""
+    return [_outlined(block) for block in sidecar]
+
+
+def _outlined(block: Block) -> dict[str, Any]:
+    if "text" in block:
+        return {"text": len(block["text"])}
+    if "toolUse" in block and block["toolUse"].get("type") != "server_tool_use":
+        return {"call": block["toolUse"]["toolUseId"]}
+    return {"block": json_safe(block)}
+
+
+def fill_outline(outline: Sequence[Mapping[str, Any]], text: str, calls: Mapping[str, Block]) -> list[Block] | None:
+    """The blocks that an outline stands for, or None where `text` and `calls` are not what it was made from.
+
+    `calls` maps the tool-call id to its block; ids of the outline that are gone and calls that it does not name are left
+    to the caller, who knows which of the two to believe.
+    """
+    blocks: list[Block] = []
+    begin = 0
+    for entry in outline:
+        if "text" in entry:
+            end = begin + int(entry["text"])
+            if end > len(text):
+                return None
+            blocks.append({"text": text[begin:end]})
+            begin = end
+        elif "call" in entry:
+            if entry["call"] in calls:
+                blocks.append(calls[entry["call"]])
+        elif isinstance(entry.get("block"), Mapping):
+            blocks.append(dict(entry["block"]))
+    return blocks if begin == len(text) else None
+
+
+def holds_reasoning(sidecar: Iterable[Block]) -> bool:
+    """Whether there is anything in these blocks that a plain message could not bring back."""
+    return any("reasoningContent" in block for block in sidecar)
+
+
+def pack_call_id(call_id: str, sidecar: Sequence[Block]) -> str:
+    """`call_id` with the outline of its answer behind it; the same id where there is no reasoning to carry."""
+    if not holds_reasoning(sidecar):
+        return call_id
+    text = json.dumps(outline_of(sidecar), separators=(",", ":"), ensure_ascii=False)
+    packed = zlib.compress(text.encode("utf-8", "surrogatepass"), 9)
+    return f"{call_id}{_MARK}{urlsafe_b64encode(packed).decode('ascii').rstrip('=')}"
+
+
+def unpack_call_id(call_id: str) -> tuple[str, Outline | None]:
+    """The id as the service gave it, and the outline packed behind it (None where there is none that can be read)."""
+    if _MARK not in call_id:
+        return call_id, None
+    found = _PACKED.fullmatch(call_id)
+    if found is None:
+        return call_id, None
+    return found["id"], _unpacked(found["payload"])
+
+
+def _unpacked(payload: str) -> Outline | None:
+    try:
+        packed = urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
+        data = zlib.decompressobj().decompress(packed, _MAX_UNPACKED)
+        outline = json.loads(data.decode("utf-8", "surrogatepass"))
+    except (ValueError, zlib.error):
+        return None
+    well_formed = isinstance(outline, list) and all(isinstance(entry, dict) for entry in outline)
+    return outline if well_formed else None
+
+
+class ReasoningStore:
+    """Outlines of recent answers by tool-call id, name and arguments; thread-safe, bounded in bytes, oldest out first.
+
+    An id alone would not do: some models number their calls anew in every answer.
+    """
+
+    def __init__(self, max_bytes: int = 16_000_000) -> None:
+        self.max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._outlines: OrderedDict[bytes, bytes] = OrderedDict()
+        self._size = 0
+
+    def remember(self, message: Mapping[str, Any]) -> None:
+        """Keep the reasoning of an assistant message (OpenAI shape with `bedrock_content_blocks`)."""
+        sidecar = message.get("bedrock_content_blocks") or ()
+        calls = message.get("tool_calls") or ()
+        if not calls or not holds_reasoning(sidecar):
+            return
+        payload = zlib.compress(json.dumps(outline_of(sidecar)).encode("ascii"), 1)
+        with self._lock:
+            for call in calls:
+                function = call["function"]
+                self._put(_key(call["id"], function["name"], function["arguments"]), payload)
+
+    def look_up(self, call_id: str, name: str, arguments: str) -> Outline | None:
+        """The outline of the answer in which this call was made, or None."""
+        key = _key(call_id, name, arguments)
+        with self._lock:
+            payload = self._outlines.get(key)
+            if payload is None:
+                return None
+            self._outlines.move_to_end(key)
+        outline: Outline = json.loads(zlib.decompress(payload))
+        return outline
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._outlines.clear()
+            self._size = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes held, keys included."""
+        return self._size
+
+    def _put(self, key: bytes, payload: bytes) -> None:
+        old = self._outlines.pop(key, None)
+        self._size -= len(key) + len(old) if old is not None else 0
+        self._outlines[key] = payload
+        self._size += len(key) + len(payload)
+        while self._size > self.max_bytes and self._outlines:
+            dropped_key, dropped = self._outlines.popitem(last=False)
+            self._size -= len(dropped_key) + len(dropped)
+
+
+def _key(call_id: str, name: str, arguments: str) -> bytes:
+    text = "\0".join((call_id, name, _canonical(arguments)))
+    return sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def _canonical(arguments: str) -> str:
+    """Arguments as a runtime that parsed and wrote them again would leave them the same."""
+    try:
+        return json.dumps(json.loads(arguments or "{}"), sort_keys=True)
+    except (ValueError, RecursionError):
+        return arguments

@@ -1,0 +1,1 @@
+"""OpenAI chat completions -> Converse. Pure: no AWS, no network, no environment, no clock."""

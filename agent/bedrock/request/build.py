@@ -1,0 +1,181 @@
+"""build_request(): OpenAI messages, tools and options -> the keyword arguments of converse(), read from top to bottom.
+
+In comes what an agent loop has: any history, any tools, options in OpenAI's words. Out comes a `ConverseRequest` that the
+chosen model accepts, and the list of what had to be repaired for that. The caller's objects are never changed, nothing is
+sent, and the same input gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..models.ids import split_model_id
+from ..models.profiles import profile_for
+from .caching import place_cache_points
+from .context import EMPTY_TEXT, Block, Context, Repair, Turn
+from .guarding import guard_last_turn
+from .limits import check_limits
+from .messages import read_messages
+from .options import RequestOptions
+from .parameters import (
+    additional_fields,
+    deep_merge,
+    extra_members,
+    guardrail_config,
+    inference_config,
+    max_tokens,
+    output_config,
+    performance_config,
+    prompt_variables,
+    report_options_without_place,
+    request_metadata,
+    response_field_paths,
+    service_tier,
+)
+from .structured import StructuredOutput, instruction, output_tool, plan_structured_output, text_format
+from .tools import convert_tools, legacy_tools, read_tool_choice, system_tools, tool_choice_block
+from .turns import legal_turns
+
+__all__ = ["ConverseRequest", "Repair", "RequestOptions", "StructuredOutput", "build_request"]
+
+_PROMPT_MEMBERS = ("inferenceConfig", "toolConfig", "additionalModelRequestFields")
+
+
+@dataclass(frozen=True, slots=True)
+class ConverseRequest:
+    """What goes to `client.converse(**kwargs)`, and what the answer's side has to know of it.
+
+    `tool_names` maps a name on the wire to the caller's, only where they differ. `structured` is the plan behind a
+    response_format, None where there was none.
+    """
+
+    kwargs: dict[str, Any]
+    repairs: tuple[Repair, ...]
+    tool_names: Mapping[str, str]
+    structured: StructuredOutput | None = None
+
+
+def build_request(
+    model: str, messages: Sequence[Any], tools: Iterable[Any] | None = None, **options: Any
+) -> ConverseRequest:
+    """The Converse request for a conversation; `options` are the fields of `RequestOptions`, others raise TypeError."""
+    asked = RequestOptions(**options)
+    context = Context(model, profile_for(model, asked.base_model), asked)
+    report_options_without_place(context)
+
+    tool_blocks, choice, plan = _plan_tools(tools, context)
+    context.sends_tools = bool(tool_blocks)
+    system, turns = read_messages(messages, context)
+    system, turns = _plan_system(system, turns, plan, context)
+    turns = check_limits(guard_last_turn(legal_turns(turns or _nothing_said(context), context), context), context)
+
+    choice_block = tool_choice_block(choice, tool_blocks, context) if tool_blocks else None
+    forced = choice_block is not None and "auto" not in choice_block
+    limit = max_tokens(context)
+    fields = additional_fields(turns, limit, context, forced_choice=forced)
+    system, tool_blocks = place_cache_points(system, tool_blocks, turns, context, len(messages))
+
+    members = {
+        "messages": [{"role": turn.role, "content": turn.blocks} for turn in turns],
+        "system": system,
+        "inferenceConfig": inference_config(limit, fields, context),
+        "toolConfig": _tool_config(tool_blocks, choice_block),
+        "guardrailConfig": guardrail_config(context),
+        "additionalModelRequestFields": fields,
+        "promptVariables": prompt_variables(context),
+        "additionalModelResponseFieldPaths": response_field_paths(context),
+        "requestMetadata": request_metadata(context),
+        "performanceConfig": performance_config(context),
+        "serviceTier": service_tier(context),
+        "outputConfig": _output_config(plan, fields, context),
+    }
+    members = _settle_members(_with_extra(members, context), context)
+    kwargs = {"modelId": model, **{name: value for name, value in members.items() if value}}
+    return ConverseRequest(kwargs, tuple(context.repairs), context.tool_names, plan)
+
+
+def _nothing_said(context: Context) -> list[Turn]:
+    """A conversation has to begin; with padding off an empty one stays empty."""
+    if not context.options.padding:
+        return []
+    context.repair("pad_empty_conversation", None, "a user turn was put into an empty conversation")
+    return [Turn("user", [{"text": EMPTY_TEXT}], [None])]
+
+
+def _plan_tools(
+    tools: Iterable[Any] | None, context: Context
+) -> tuple[list[Block], str | tuple[str, str] | None, StructuredOutput | None]:
+    """(tools to send, the choice between them, the plan for a structured answer)."""
+    options = context.options
+    choice = read_tool_choice(options.tool_choice if options.tool_choice is not None else options.function_call)
+    given = [*(tools or ()), *legacy_tools(options.functions or ())]
+    plan = plan_structured_output(context, forced_tool_allowed=choice in (None, "auto", "any"))
+    if not context.profile.tools:
+        if given:
+            context.warn("drop_tools", "tools were left out: the model cannot call any")
+        return [], None, plan
+    blocks = [] if choice == "none" else convert_tools(given, context)
+    blocks = [*blocks, *system_tools(options.system_tools or (), context)]
+    if plan is None or plan.mode != "tool":
+        return blocks, choice, plan
+    # Beside the caller's own tools the model may call any of them first; the answer is still a call of this one.
+    return [*blocks, output_tool(plan)], "any" if blocks else ("tool", plan.tool_name), plan
+
+
+def _plan_system(
+    system: list[Block], turns: list[Turn], plan: StructuredOutput | None, context: Context
+) -> tuple[list[Block], list[Turn]]:
+    """System blocks with the instruction of a structured answer; in the first turn where the model takes no system."""
+    if plan is not None and plan.mode == "instruction":
+        system = [*system, {"text": instruction(plan)}]
+    takes_system = context.profile.system_prompt and not split_model_id(context.model).is_prompt
+    if takes_system or not system:
+        return system, turns
+    context.repair("fold_system_prompt", None, "the system prompt was put into the first turn: the model takes none")
+    origin = turns[0].message if turns else None
+    return [], [Turn("user", system, [origin] * len(system)), *turns]
+
+
+def _tool_config(tools: list[Block], choice: Block | None) -> dict[str, Any]:
+    if not tools:
+        return {}
+    return {"tools": tools} if choice is None else {"tools": tools, "toolChoice": choice}
+
+
+def _output_config(plan: StructuredOutput | None, fields: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    config = output_config("output_config" in fields, context)
+    if plan is not None and plan.mode == "native":
+        config = {"textFormat": text_format(plan), **config}
+    return config
+
+
+def _with_extra(members: dict[str, Any], context: Context) -> dict[str, Any]:
+    """The caller's Converse members merged in; system blocks and tools are added, never replaced."""
+    extra = extra_members(context)
+    if not extra:
+        return members
+    added_system = extra.pop("system", None) or []
+    tool_config = extra.get("toolConfig")
+    added_tools = []
+    if isinstance(tool_config, Mapping):
+        added_tools = list(tool_config.get("tools") or ())
+        extra["toolConfig"] = {key: value for key, value in tool_config.items() if key != "tools"}
+    merged = deep_merge(members, extra)
+    merged["system"] = [*members["system"], *added_system]
+    if added_tools:
+        merged["toolConfig"]["tools"] = [*members["toolConfig"].get("tools", ()), *added_tools]
+    return merged
+
+
+def _settle_members(members: dict[str, Any], context: Context) -> dict[str, Any]:
+    """What the finished members rule out among themselves."""
+    if not members["toolConfig"].get("tools"):
+        members["toolConfig"] = {}
+    if split_model_id(context.model).is_prompt:
+        for name in _PROMPT_MEMBERS:
+            if members[name]:
+                context.warn("drop_member", f"{name} was left out: a stored prompt brings its own")
+                members[name] = {}
+    return members

@@ -1,0 +1,466 @@
+"""Content parts -> Converse content blocks: one function per kind of part, found in a table.
+
+In come a message's content (text, a list of parts, one part) in OpenAI's shapes, in Anthropic's, or as Converse's own
+blocks; out come content blocks with raw bytes. A part that is not understood raises with its place, or passes through
+where it has the form of a Converse block that this version does not know. Turns and families are settled later.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ..blocks import from_json
+from .calls import native_call, result_call_id, wire_call_id
+from .context import EMPTY_TEXT, Block, Context
+from .media import Media, Place, format_of, kind_of, media_from_bytes, media_from_url
+from .reading import as_mapping, clean_text, is_blank, plain_json
+
+RESULT_KINDS = frozenset({"text", "json", "image", "document", "video", "searchResult"})
+_TTLS = frozenset({"5m", "1h"})
+
+
+def convert_content(content: Any, context: Context, message: int) -> list[Block]:
+    """The blocks of a message's content; blank text is left out beside other content, nothing at all gives []."""
+    if type(content) is str:
+        return [] if is_blank(content) else [{"text": clean_text(content)}]
+    if content is None:
+        return []
+    return without_blanks(_raw_blocks(content, Place(context, message)), Place(context, message))
+
+
+def convert_content_or_placeholder(content: Any, context: Context, message: int) -> list[Block]:
+    """The blocks of a content that has to say something: blank text becomes "(empty)", which the service accepts."""
+    blocks = convert_content(content, context, message)
+    if blocks and any("cachePoint" not in block for block in blocks):
+        return blocks
+    context.repair("fill_blank_text", message, "blank content became a placeholder")
+    return [{"text": EMPTY_TEXT}, *blocks]
+
+
+def convert_result_content(content: Any, context: Context, message: int) -> tuple[list[Block], list[Block]]:
+    """What a tool returned: (blocks that may stand inside a toolResult, blocks that have to stand beside it)."""
+    if type(content) is str:
+        text = EMPTY_TEXT if is_blank(content) else clean_text(content)
+        return [{"text": text}], []
+    place = Place(context, message)
+    blocks = _result_blocks(content, place)
+    inside = [block for block in blocks if not RESULT_KINDS.isdisjoint(block)]
+    beside = [block for block in blocks if RESULT_KINDS.isdisjoint(block)]
+    if any("guardContent" in block for block in beside):
+        raise place.refuse("guard content cannot stand inside a tool result")
+    if any("cachePoint" not in block for block in beside):
+        place.repair("move_content_out_of_result", "content that a tool result cannot hold was put beside it")
+    return inside or [{"text": EMPTY_TEXT}], beside
+
+
+def result_blocks(message: Mapping[str, Any], context: Context, index: int) -> list[Block]:
+    """The toolResult block of a tool message (or of a tool_result part), and what has to stand beside it."""
+    call_id = result_call_id(message, context, index)
+    inside, beside = convert_result_content(message.get("content"), context, index)
+    result: dict[str, Any] = {"toolUseId": call_id, "content": inside}
+    status = message.get("status")
+    if message.get("is_error") or status == "error":
+        result["status"] = "error"
+        context.kinds.add("error_status")
+    elif status == "success" or context.profile.says_success:
+        result["status"] = "success"
+    context.kinds.add("toolResult")
+    return [{"toolResult": result}, *beside]
+
+
+def _result_blocks(content: Any, place: Place) -> list[Block]:
+    """Parts become blocks; any other JSON becomes a json block where it is an object, and text elsewhere."""
+    if content is None:
+        return []
+    if isinstance(content, (list, tuple)):
+        if all(_looks_like_part(part) for part in content):
+            return without_blanks(_raw_blocks(content, place), place)
+        return [{"text": _json_text(content)}]
+    mapping = as_mapping(content)
+    if mapping is not None:
+        return _raw_blocks([content], place) if _looks_like_part(mapping) else [{"json": plain_json(dict(mapping))}]
+    return [{"text": _json_text(content)}]
+
+
+def _looks_like_part(part: Any) -> bool:
+    if isinstance(part, str):
+        return True
+    mapping = as_mapping(part)
+    if mapping is None:
+        return False
+    kind = mapping.get("type")
+    return kind in PARTS if isinstance(kind, str) else (len(mapping) == 1 and next(iter(mapping)) in NATIVE)
+
+
+def _json_text(value: Any) -> str:
+    return json.dumps(plain_json(value), ensure_ascii=False)
+
+
+def _raw_blocks(content: Any, place: Place) -> list[Block]:
+    parts: Iterable[Any] = content if isinstance(content, (list, tuple)) else (content,)
+    blocks: list[Block] = []
+    for part in parts:
+        if type(part) is str:
+            blocks.append({"text": clean_text(part)})
+        else:
+            _add_part(part, place, blocks)
+    return blocks
+
+
+def _add_part(part: Any, place: Place, blocks: list[Block]) -> None:
+    mapping = as_mapping(part)
+    if mapping is None:
+        if part is not None:
+            blocks.append({"text": _json_text(part)})
+        return
+    kind = mapping.get("type")
+    convert = PARTS.get(kind) if isinstance(kind, str) else None
+    made = convert(mapping, place) if convert else native_block(mapping, place)
+    blocks.extend(made)
+    place.context.kinds.update(*made)
+    marker = mapping.get("cache_control")
+    if marker:
+        blocks.append(cache_point(marker, place))
+
+
+def cache_point(marker: Any, place: Place) -> Block:
+    """The cache point behind a `cache_control` marker."""
+    place.context.kinds.add("cachePoint")
+    place.context.kinds.add("cache_control")
+    fields = as_mapping(marker) or {}
+    ttl = fields.get("ttl")
+    if ttl is None:
+        return {"cachePoint": {"type": "default"}}
+    if ttl not in _TTLS:
+        raise place.refuse(f"cache ttl {ttl!r} is neither 5m nor 1h")
+    return {"cachePoint": {"type": "default", "ttl": ttl}}
+
+
+def without_blanks(blocks: list[Block], place: Place) -> list[Block]:
+    """Leave out blank text; the service refuses it wherever it stands (threads opencode 15715, hermes-agent 9486)."""
+    if not any("text" in block and is_blank(block["text"]) for block in blocks):
+        return blocks
+    kept = [block for block in blocks if not ("text" in block and is_blank(block["text"]))]
+    if kept and any("text" in block and block["text"] for block in blocks if block not in kept):
+        place.repair("drop_blank_text", "white space beside other content was left out")
+    return kept
+
+
+# ------------------------------------------------------------------------------------------------------ OpenAI's parts
+
+
+def _text(part: Mapping[str, Any], _: Place) -> list[Block]:
+    text = part.get("text")
+    if text is None:
+        text = part.get("refusal") or part.get("content") or ""
+    block: Block = {"text": clean_text(text if isinstance(text, str) else _json_text(text))}
+    return [block]
+
+
+def _image_url(part: Mapping[str, Any], place: Place) -> list[Block]:
+    url = part.get("image_url", part.get("url"))
+    fields = as_mapping(url)
+    if fields is not None:
+        url = fields.get("url")
+    if not isinstance(url, str) or not url:
+        return _image_without_url(part, place)
+    return media_blocks("image", media_from_url(url, place), place)
+
+
+def _image_without_url(part: Mapping[str, Any], place: Place) -> list[Block]:
+    if part.get("source") is not None:
+        return _anthropic_source("image", part, place)
+    raise place.refuse("an image without a URL")
+
+
+def _media_url(kind: str, key: str) -> Callable[[Mapping[str, Any], Place], list[Block]]:
+    def convert(part: Mapping[str, Any], place: Place) -> list[Block]:
+        url = part.get(key, part.get("url"))
+        fields = as_mapping(url)
+        if fields is not None:
+            url = fields.get("url")
+        if not isinstance(url, str) or not url:
+            raise place.refuse(f"{kind} without a URL")
+        return media_blocks(kind, media_from_url(url, place), place)
+
+    return convert
+
+
+def _file(part: Mapping[str, Any], place: Place) -> list[Block]:
+    fields = as_mapping(part.get("file")) or part
+    name = str(fields.get("filename") or fields.get("name") or "")
+    media_type = str(fields.get("format") or fields.get("mime_type") or fields.get("media_type") or "")
+    data = fields.get("file_data") or fields.get("data")
+    url = fields.get("file_url") or fields.get("url")
+    if isinstance(data, str) and data[:5].lower() == "data:":
+        url, data = data, None
+    if data is not None:
+        media = media_from_bytes(data, media_type, name, place)
+    elif isinstance(url, str) and url:
+        media = media_from_url(url, place, name)
+    else:
+        raise place.refuse("a file without data (`file_id` names a file that Bedrock cannot see)")
+    if not media.media_type and media_type:
+        media = Media(media_type, media.name, media.source)
+    return media_blocks(kind_of(media) or "document", media, place, part)
+
+
+def _input_audio(part: Mapping[str, Any], place: Place) -> list[Block]:
+    fields = as_mapping(part.get("input_audio")) or part
+    data = fields.get("data")
+    said = str(fields.get("format") or "")
+    if isinstance(data, str) and data[:5].lower() == "data:":
+        return media_blocks("audio", media_from_url(data, place), place)
+    if data is None:
+        raise place.refuse("audio without data")
+    return media_blocks("audio", media_from_bytes(data, f"audio/{said}", "", place), place)
+
+
+def media_blocks(kind: str, media: Media, place: Place, part: Mapping[str, Any] | None = None) -> list[Block]:
+    """The block for `media`; a format that Converse does not know is named in text instead, which is reported."""
+    media_format = format_of(kind, media)
+    if media_format is None and kind == "document":
+        media_format = _document_format(media)
+    if media_format is None:
+        said = media.media_type or media.name or "unknown"
+        place.repair("name_unknown_format", f"{kind} of a format that Converse does not take became text")
+        return [{"text": f"[{kind} left out: the format {said} is not supported]"}]
+    body: dict[str, Any] = {"format": media_format, "source": media.source}
+    if kind == "document":
+        body = {"format": media_format, "name": media.name.rpartition(".")[0] or media.name, "source": media.source}
+        body.update(_document_options(part, place))
+    return [{kind: body}]
+
+
+def _document_format(media: Media) -> str | None:
+    """Text of any kind (source code, JSON, logs) is a txt document."""
+    data = media.source.get("bytes")
+    if not isinstance(data, bytes):
+        return None
+    if data.startswith(b"%PDF-"):
+        return "pdf"
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    return "txt"
+
+
+def _document_options(part: Mapping[str, Any] | None, place: Place) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    fields = part or {}
+    context_text = fields.get("context")
+    if isinstance(context_text, str) and context_text:
+        options["context"] = clean_text(context_text)
+    citations = fields.get("citations")
+    if citations is None and place.context.options.citations:
+        citations = True
+    if citations is not None:
+        asked = as_mapping(citations)
+        options["citations"] = {"enabled": bool(asked.get("enabled", True)) if asked is not None else bool(citations)}
+    return options
+
+
+# --------------------------------------------------------------------------------------------------- Anthropic's parts
+
+
+def _anthropic_image(part: Mapping[str, Any], place: Place) -> list[Block]:
+    return _anthropic_source("image", part, place) if "source" in part else _image_url(part, place)
+
+
+def _anthropic_document(part: Mapping[str, Any], place: Place) -> list[Block]:
+    return _anthropic_source("document", part, place) if "source" in part else _file(part, place)
+
+
+def _anthropic_source(kind: str, part: Mapping[str, Any], place: Place) -> list[Block]:
+    source = as_mapping(part.get("source")) or {}
+    name = str(part.get("title") or part.get("name") or "")
+    form = source.get("type")
+    if form == "base64":
+        media = media_from_bytes(source.get("data") or "", str(source.get("media_type") or ""), name, place)
+        return media_blocks(kind, media, place, part)
+    if form == "url":
+        return media_blocks(kind, media_from_url(str(source.get("url") or ""), place, name), place, part)
+    if kind == "document" and form in ("text", "content"):
+        return [_text_document(source, name, part, place)]
+    raise place.refuse(f"{kind} source of type {form!r}")
+
+
+def _text_document(source: Mapping[str, Any], name: str, part: Mapping[str, Any], place: Place) -> Block:
+    """A document whose text is given: Converse keeps it as text, so that citations can point into it."""
+    if source.get("type") == "text":
+        inner: dict[str, Any] = {"text": clean_text(str(source.get("data") or source.get("text") or ""))}
+    else:
+        content = source.get("content")
+        parts = [content] if isinstance(content, str) else list(content or [])
+        texts = [each if isinstance(each, str) else str((as_mapping(each) or {}).get("text") or "") for each in parts]
+        inner = {"content": [{"text": clean_text(text)} for text in texts]}
+    return {"document": {"format": "txt", "name": name, "source": inner, **_document_options(part, place)}}
+
+
+def _search_result(part: Mapping[str, Any], place: Place) -> list[Block]:
+    """Anthropic's search_result: source, title, content [{type: text, text}], citations."""
+    content = part.get("content")
+    texts = [content] if isinstance(content, str) else list(content or [])
+    body: dict[str, Any] = {
+        "source": clean_text(str(part.get("source") or part.get("url") or "")),
+        "title": clean_text(str(part.get("title") or "")),
+        "content": [
+            {"text": clean_text(each if isinstance(each, str) else str((as_mapping(each) or {}).get("text") or ""))}
+            for each in texts
+        ],
+    }
+    citations = _document_options(part, place).get("citations")
+    if citations:
+        body["citations"] = citations
+    return [{"searchResult": body}]
+
+
+def _guard_content(part: Mapping[str, Any], place: Place) -> list[Block]:
+    """Text or a png/jpeg image that the guardrail has to look at; `qualifiers` as in Converse."""
+    fields = as_mapping(part.get("guard_content")) or part
+    text = fields.get("text")
+    if text is not None:
+        inner: dict[str, Any] = {"text": clean_text(str(text))}
+        qualifiers = fields.get("qualifiers")
+        if qualifiers:
+            inner["qualifiers"] = list(qualifiers)
+        return [{"guardContent": {"text": inner}}]
+    image = _image_url(fields, place)[0].get("image")
+    if image is None or image["format"] not in ("png", "jpeg") or "bytes" not in image["source"]:
+        raise place.refuse("guard content is text, or a png or jpeg image given as data")
+    return [{"guardContent": {"image": image}}]
+
+
+def _nothing(_part: Mapping[str, Any], _place: Place) -> list[Block]:
+    """Reasoning parts are read where the reasoning carriers are; here they add nothing."""
+    return []
+
+
+def _tool_reference(block: str) -> Callable[[Mapping[str, Any], Place], list[Block]]:
+    def convert(part: Mapping[str, Any], _: Place) -> list[Block]:
+        tool = as_mapping(part.get("tool")) or {}
+        source = tool or part
+        keys = (("type", "tool_type" if not tool else "type"), ("name", "name"))
+        reference = {key: str(source[given]) for key, given in keys if source.get(given)}
+        server = source.get("server_name") or source.get("serverName")
+        if server:
+            reference["serverName"] = str(server)
+        return [{block: {"tool": reference}}]
+
+    return convert
+
+
+def _cache_point_part(part: Mapping[str, Any], place: Place) -> list[Block]:
+    return [cache_point(part, place)]
+
+
+def _tool_use_part(part: Mapping[str, Any], place: Place) -> list[Block]:
+    named = {"toolUseId": part.get("id"), "name": part.get("name"), "input": part.get("input")}
+    place.context.kinds.add("toolUse")
+    return [native_call(named, place.context, place.message)]
+
+
+def _tool_result_part(part: Mapping[str, Any], place: Place) -> list[Block]:
+    return result_blocks(part, place.context, place.message)
+
+
+# --------------------------------------------------------------------------------------------------- Converse's blocks
+
+
+def native_block(part: Mapping[str, Any], place: Place) -> list[Block]:
+    """A block in Converse's own words; blobs may be base64 text, as in the JSON-safe form."""
+    kind = part.get("type")
+    if isinstance(kind, str) and not any(name in part for name in NATIVE):
+        raise place.refuse(f"content part of unknown type {kind!r}")
+    names = [name for name in part if name not in ("type", "cache_control")]
+    if len(names) != 1:
+        raise place.refuse("a content part that is neither OpenAI's nor Converse's")
+    name = names[0]
+    convert = _NATIVE_FORMS.get(name)
+    if convert:
+        return convert(part[name], place)
+    place.context.kinds.add(name)
+    return [_decoded({name: part[name]}, place)]
+
+
+def _native_text(value: Any, _: Place) -> list[Block]:
+    return [{"text": clean_text(value if isinstance(value, str) else _json_text(value))}]
+
+
+def _native_json(value: Any, _: Place) -> list[Block]:
+    """json has to be an object (thread aichat 1542); anything else is told as text."""
+    mapping = as_mapping(value)
+    if mapping is None:
+        return [{"text": value if isinstance(value, str) else _json_text(value)}]
+    return [{"json": plain_json(mapping if type(mapping) is dict else dict(mapping))}]
+
+
+def _native_cache_point(value: Any, place: Place) -> list[Block]:
+    return [cache_point({"ttl": (as_mapping(value) or {}).get("ttl")}, place)]
+
+
+def _native_call(value: Any, place: Place) -> list[Block]:
+    return [native_call(value, place.context, place.message)]
+
+
+def _native_result(value: Any, place: Place) -> list[Block]:
+    fields = as_mapping(value) or {}
+    inside, beside = convert_result_content(fields.get("content"), place.context, place.message)
+    call_id = wire_call_id(fields.get("toolUseId"), place.context, place.message)
+    result: dict[str, Any] = {"toolUseId": call_id, "content": inside}
+    result.update({key: fields[key] for key in ("status", "type") if fields.get(key)})
+    place.context.kinds.add("toolResult")
+    return [{"toolResult": result}, *beside]
+
+
+def _decoded(block: Block, place: Place) -> Block:
+    try:
+        return from_json(block)
+    except ValueError:
+        raise place.refuse("the data is not valid base64") from None
+
+
+NATIVE = frozenset({
+    "text", "image", "document", "video", "audio", "toolUse", "toolResult", "guardContent", "cachePoint",
+    "reasoningContent", "citationsContent", "searchResult", "toolAddition", "toolRemoval", "json",
+})  # fmt: skip
+
+PARTS: dict[str, Callable[[Mapping[str, Any], Place], list[Block]]] = {
+    "text": _text,
+    "input_text": _text,
+    "output_text": _text,
+    "refusal": _text,
+    "image_url": _image_url,
+    "input_image": _image_url,
+    "image": _anthropic_image,
+    "file": _file,
+    "input_file": _file,
+    "document": _anthropic_document,
+    "document_url": _media_url("document", "document_url"),
+    "input_audio": _input_audio,
+    "audio": _input_audio,
+    "audio_url": _media_url("audio", "audio_url"),
+    "video_url": _media_url("video", "video_url"),
+    "video": _media_url("video", "video_url"),
+    "search_result": _search_result,
+    "guard_content": _guard_content,
+    "cache_point": _cache_point_part,
+    "tool_addition": _tool_reference("toolAddition"),
+    "tool_removal": _tool_reference("toolRemoval"),
+    "thinking": _nothing,
+    "redacted_thinking": _nothing,
+    "reasoning": _nothing,
+    "tool_use": _tool_use_part,
+    "tool_result": _tool_result_part,
+}
+
+_NATIVE_FORMS: dict[str, Callable[[Any, Place], list[Block]]] = {
+    "text": _native_text,
+    "json": _native_json,
+    "cachePoint": _native_cache_point,
+    "toolUse": _native_call,
+    "toolResult": _native_result,
+}

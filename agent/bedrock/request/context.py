@@ -1,0 +1,77 @@
+"""What every step of the builder shares: the profile, the options, and the list of what was repaired.
+
+A `Context` lives for one call of the builder. It is the only mutable thing in the room; turns and blocks belong to the
+builder too, so that nothing of the caller's is ever written to.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from ..models.profiles import ModelProfile
+    from .options import RequestOptions
+
+Block = dict[str, Any]
+
+logger = logging.getLogger(__name__)
+
+EMPTY_TEXT = "(empty)"
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """Something the builder did to make a request legal.
+
+    `step` names the step, `message` is the index in the caller's messages (None where it is about no message), `detail`
+    says what was done, without any content.
+    """
+
+    step: str
+    message: int | None
+    detail: str
+
+
+@dataclass(slots=True)
+class Turn:
+    """One turn of the conversation; `origins` says for each block which of the caller's messages it came from."""
+
+    role: str
+    blocks: list[Block]
+    origins: list[int | None]
+
+    @property
+    def message(self) -> int | None:
+        """The first of the caller's messages in this turn; None for a turn that the builder added."""
+        return next((origin for origin in self.origins if origin is not None), None)
+
+
+@dataclass(slots=True)
+class Context:
+    """The state of one build."""
+
+    model: str
+    profile: ModelProfile
+    options: RequestOptions
+    repairs: list[Repair] = field(default_factory=list)
+    tool_names: dict[str, str] = field(default_factory=dict)  # wire -> the caller's, where they differ
+    wire_names: dict[str, str] = field(default_factory=dict)  # the caller's -> wire, every one asked for
+    kinds: set[str] = field(default_factory=set)  # the kinds of content seen, so that steps can skip
+    sends_tools: bool = True
+    open_calls: list[tuple[str, str]] = field(default_factory=list)  # (wire id, name) of the newest assistant message
+
+    def repair(self, step: str, message: int | None, detail: str) -> None:
+        """Record a repair; in strict mode refuse instead."""
+        if self.options.strict:
+            raise InvalidRequestError(f"{detail} ({step}; strict=True refuses)", message_index=message)
+        self.repairs.append(Repair(step, message, detail))
+        logger.debug("model=%s step=%s message=%s | %s", self.model, step, message, detail)
+
+    def warn(self, step: str, detail: str) -> None:
+        """Record a repair that takes something from the request which the caller asked for by an option."""
+        self.repair(step, None, detail)
+        logger.warning("model=%s | %s", self.model, detail)

@@ -1,0 +1,162 @@
+"""Messages -> (system blocks, turns): one function per role, found in a table.
+
+In come messages of any shape (dicts, namespaces, SDK objects); out come Converse's system blocks and turns of content
+blocks, one turn per message, each block knowing the message it came from. What makes the sequence legal is `turns.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ..errors import InvalidRequestError
+from ..models.profiles import PERMISSIVE
+from .calls import call_blocks
+from .content import (
+    cache_point,
+    convert_content,
+    convert_content_or_placeholder,
+    media_blocks,
+    result_blocks,
+    without_blanks,
+)
+from .context import EMPTY_TEXT, Block, Context, Turn
+from .media import Place, media_from_url
+from .options import RequestOptions
+from .reading import as_mapping, clean_text, is_blank
+from .reasoning import assistant_blocks
+from .turns import legal_turns
+
+SYSTEM_KINDS = frozenset({"text", "guardContent", "cachePoint"})
+
+
+def convert_messages(
+    messages: Iterable[Any], context: Context | None = None
+) -> tuple[list[Block] | None, list[dict[str, Any]]]:
+    """(system blocks or None, Converse messages), made legal; without a context for no model in particular."""
+    if context is None:
+        context = Context("", PERMISSIVE, RequestOptions(prompt_caching=False))
+    system, turns = read_messages(messages, context)
+    turns = legal_turns(turns, context)
+    return system or None, [{"role": turn.role, "content": turn.blocks} for turn in turns]
+
+
+def read_messages(messages: Iterable[Any], context: Context) -> tuple[list[Block], list[Turn]]:
+    """The system blocks of the leading system messages, and one turn for every message after them."""
+    system: list[Block] = []
+    opening: list[Turn] = []
+    turns: list[Turn] = []
+    for index, message in enumerate(messages):
+        fields = message if type(message) is dict else _fields(message, index)
+        convert = ROLES.get(fields.get("role"))  # type: ignore[arg-type]
+        if convert is None:
+            raise InvalidRequestError(f"unknown role {fields.get('role')!r}", message_index=index, field="role")
+        if convert is _system and not turns:
+            system.extend(_system_blocks(fields, context, index, opening))
+            continue
+        blocks = convert(fields, context, index)
+        if fields.get("cache_control"):
+            blocks.append(cache_point(fields["cache_control"], Place(context, index, "cache_control")))
+        turns.append(Turn(_WIRE_ROLES[convert], blocks, [index] * len(blocks)))
+    return system, [*opening, *turns] if opening else turns
+
+
+def _fields(message: Any, index: int) -> Mapping[str, Any]:
+    fields = as_mapping(message)
+    if fields is None:
+        raise InvalidRequestError(f"a message cannot be a {type(message).__name__}", message_index=index)
+    return fields
+
+
+def _system_blocks(message: Mapping[str, Any], context: Context, index: int, opening: list[Turn]) -> list[Block]:
+    """The system blocks of a leading system message; media, which `system` cannot hold, opens the conversation."""
+    blocks = convert_content(message.get("content"), context, index)
+    if message.get("cache_control") and blocks:
+        blocks = [*blocks, cache_point(message["cache_control"], Place(context, index, "cache_control"))]
+    foreign = [block for block in blocks if SYSTEM_KINDS.isdisjoint(block)]
+    if foreign:
+        context.repair(
+            "move_media_out_of_system", index, "content that a system prompt cannot hold opens the conversation"
+        )
+        opening.append(Turn("user", foreign, [index] * len(foreign)))
+        blocks = [block for block in blocks if not SYSTEM_KINDS.isdisjoint(block)]
+    return blocks
+
+
+def _system(message: Mapping[str, Any], context: Context, index: int) -> list[Block]:
+    """A system message after the conversation began: it stays where it stands, see `place_system_turns`."""
+    context.kinds.add("late_system")
+    return convert_content_or_placeholder(message.get("content"), context, index)
+
+
+def _user(message: Mapping[str, Any], context: Context, index: int) -> list[Block]:
+    results = message.get("tool_results") or message.get("tool_result")
+    if not results:
+        return convert_content_or_placeholder(message.get("content"), context, index)
+    items = results if isinstance(results, (list, tuple)) else [results]
+    blocks: list[Block] = []
+    for item in items:
+        blocks.extend(result_blocks(as_mapping(item) or {"content": item}, context, index))
+    return [*blocks, *convert_content(message.get("content"), context, index)]
+
+
+def _tool(message: Mapping[str, Any], context: Context, index: int) -> list[Block]:
+    return result_blocks(message, context, index)
+
+
+def _assistant(message: Mapping[str, Any], context: Context, index: int) -> list[Block]:
+    calls = call_blocks(message, context, index)
+    content = message.get("content")
+    texts = convert_content(content, context, index)
+    said_in_parts = type(content) is not str and content is not None
+    if said_in_parts:
+        context.open_calls.extend(_inline_calls(texts))
+    if said_in_parts or not _PLAIN_KEYS.issuperset(message):
+        texts = [*texts, *_left_over(message, texts, context, index)]
+        blocks = without_blanks(assistant_blocks(message, texts, calls, context, index), Place(context, index))
+    else:
+        blocks = assistant_blocks(message, texts, calls, context, index) if calls else texts
+    if blocks:
+        return blocks
+    context.repair("fill_blank_text", index, "an assistant message without content became a placeholder")
+    return [{"text": EMPTY_TEXT}]
+
+
+_PLAIN_KEYS = frozenset({"role", "content", "tool_calls", "name"})
+
+
+def _inline_calls(blocks: list[Block]) -> list[tuple[str, str]]:
+    return [(block["toolUse"]["toolUseId"], block["toolUse"]["name"]) for block in blocks if "toolUse" in block]
+
+
+def _left_over(message: Mapping[str, Any], texts: list[Block], context: Context, index: int) -> list[Block]:
+    """What an assistant message may say outside `content`: a refusal, a transcript, images; none beside a sidecar."""
+    if message.get("bedrock_content_blocks"):
+        return []
+    blocks: list[Block] = []
+    if not texts:
+        audio = as_mapping(message.get("audio")) or {}
+        said = (message.get("refusal"), audio.get("transcript"))
+        blocks = [{"text": clean_text(text)} for text in said if isinstance(text, str) and not is_blank(text)]
+    images = message.get("images")
+    if isinstance(images, (list, tuple)):
+        place = Place(context, index, "images")
+        for image in map(as_mapping, images):
+            url = as_mapping((image or {}).get("image_url")) or {}
+            if isinstance(url.get("url"), str):
+                blocks.extend(media_blocks("image", media_from_url(url["url"], place), place))
+                context.kinds.add("image")
+    return blocks
+
+
+Convert = Callable[[Mapping[str, Any], Context, int], list[Block]]
+
+ROLES: dict[str, Convert] = {
+    "system": _system,
+    "developer": _system,
+    "user": _user,
+    "assistant": _assistant,
+    "tool": _tool,
+    "function": _tool,
+}
+_WIRE_ROLES: dict[Convert, str] = {_system: "system", _user: "user", _tool: "user", _assistant: "assistant"}

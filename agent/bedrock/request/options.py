@@ -1,0 +1,126 @@
+"""The options of a request, each with its default; and an OpenAI body taken apart into them.
+
+In come keyword arguments or the JSON body of a chat-completions call; out goes a frozen `RequestOptions`. Nothing is
+converted or judged here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+Fetch = Callable[[str], tuple[bytes, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOptions:
+    """Everything a caller can ask for beside model, messages and tools; None leaves a thing to the service.
+
+    `extra` holds Converse members, merged deeply; `additional_model_request_fields` is the family's own vocabulary.
+    `fetch(url)` gives the bytes and the media type behind an http or s3 URL; without one such a URL is refused (s3 is sent
+    as a location where the family takes those).
+    """
+
+    # OpenAI's own
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    stop: str | Sequence[str] | None = None
+    stop_sequences: str | Sequence[str] | None = None
+    tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
+    response_format: Any = None
+    reasoning_effort: str | None = None
+    service_tier: Any = None
+    metadata: Mapping[str, Any] | None = None
+    user: str | None = None
+    prompt_cache_key: str | None = None
+    n: int | None = None
+    functions: Sequence[Any] | None = None
+    function_call: Any = None
+
+    # OpenAI's own that Converse has no place for: left out, and reported
+    seed: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logit_bias: Any = None
+    logprobs: Any = None
+    top_logprobs: Any = None
+    store: Any = None
+    modalities: Any = None
+    audio: Any = None
+    prediction: Any = None
+    web_search_options: Any = None
+    verbosity: Any = None
+    safety_identifier: Any = None
+    prompt_cache_retention: Any = None
+    stream_options: Any = None
+
+    # reasoning
+    thinking: Any = None
+    thinking_budget: int | None = None
+    reasoning: Any = None
+    effort: str | None = None
+    anthropic_beta: Sequence[str] | str | None = None
+
+    # Converse
+    guardrail_config: Any = None
+    guard_last_turn: bool = False
+    request_metadata: Mapping[str, Any] | None = None
+    performance_config: Any = None
+    output_config: Any = None
+    prompt_variables: Mapping[str, Any] | None = None
+    system_tools: Sequence[str] | None = None
+    citations: bool = False
+    bucket_owner: str | None = None
+    additional_model_request_fields: Mapping[str, Any] | None = None
+    additional_model_response_field_paths: Sequence[str] | None = None
+    extra: Mapping[str, Any] | None = None
+    stream: bool | None = None
+
+    # how the history is built
+    prompt_caching: bool | str = True
+    cache_ttl: str | None = None
+    volatile_tail: int = 0
+    padding: bool = True
+    prefill: bool = False
+    strict: bool = False
+    fetch: Fetch | None = None
+    lenient_images: bool = False
+    base_model: str | None = None
+    reasoning_store: Any = None
+
+
+OPTION_NAMES = frozenset(field.name for field in fields(RequestOptions))
+
+# Converse members as they arrive at the top of a body (runtimes flatten their `extra_body` there).
+CONVERSE_MEMBERS = frozenset({
+    "inferenceConfig", "toolConfig", "guardrailConfig", "additionalModelRequestFields", "promptVariables",
+    "additionalModelResponseFieldPaths", "requestMetadata", "performanceConfig", "serviceTier", "outputConfig", "system",
+})  # fmt: skip
+
+_TRANSPORT_KEYS = frozenset({"model", "messages", "tools"})
+# What an untrusted body may not reach: a callable, a Python object, the adapter's own leniencies.
+_LOCAL_OPTIONS = frozenset({"fetch", "lenient_images", "reasoning_store", "extra"})
+
+
+def split_body(body: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The options in a chat-completions body (beside model, messages, tools), and the keys that nothing here knows."""
+    options: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    unknown: list[str] = []
+    for key, value in body.items():
+        if key in _TRANSPORT_KEYS or value is None:
+            continue
+        if key in CONVERSE_MEMBERS:
+            extra[key] = value
+        elif key in OPTION_NAMES and key not in _LOCAL_OPTIONS:
+            options[key] = value
+        else:
+            unknown.append(key)
+    if extra:
+        options["extra"] = extra
+    return options, unknown
