@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 USER_AGENT = "bedrock-chat-adapter/0.1.0"
 
+_ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_ENDPOINT_URL_BEDROCK", "AWS_ENDPOINT_URL")
+
 #: Seconds; lists of models are short, and who waits for one waits at a prompt.
 _CONTROL_CONNECT_TIMEOUT = 5.0
 _CONTROL_READ_TIMEOUT = 20.0
@@ -95,6 +97,9 @@ def client_config(settings: ClientSettings, signature: str | None = None) -> Con
     }
     if signature is not None:
         options["signature_version"] = signature
+    if any((os.environ.get(variable) or "set").isspace() for variable in _ENDPOINT_VARIABLES):
+        # botocore would take the space for an address; that those of the config file go too is the lesser evil.
+        options["ignore_configured_endpoint_urls"] = True
     return Config(**options)
 
 

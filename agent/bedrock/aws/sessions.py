@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .credentials import BEARER_VARIABLE, Credentials, bearer_token, clean_secret, effective_profile
+from .credentials import BEARER_VARIABLE, DEFAULT_REGION, Credentials, bearer_token, clean_secret, effective_profile
 from .settings import blank_to_none
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _fresh_session(credentials: Credentials) -> Any:
         )
     else:
         _read_keys_without_stray_space(session)
-    _ask_container_only_where_named(session)
+    _ask_only_whom_the_environment_names(session)
     return session
 
 
@@ -157,18 +157,34 @@ def _read_keys_without_stray_space(session: Any) -> None:
     """Read keys as the environment means them: a line break at the end of one would show it in an error of urllib3."""
     from botocore.credentials import EnvProvider
 
-    keys = {name: os.environ[name] for name in _KEY_VARIABLES if os.environ.get(name, "").strip()}
-    cleaned = {name: str(clean_secret(name, value)) for name, value in keys.items()}
-    if cleaned != keys:
-        _replace_provider(session, EnvProvider(environ={**_without_blanks(os.environ), **cleaned}))
+    written = {name: os.environ[name] for name in _KEY_VARIABLES if name in os.environ}
+    meant = {name: str(clean_secret(name, value)) for name, value in written.items() if value.strip()}
+    if meant != written:
+        _replace_provider(session, EnvProvider(environ={**_without_blanks(os.environ), **meant}))
 
 
-def _ask_container_only_where_named(session: Any) -> None:
-    """Keep botocore from asking the container's endpoint because of a blank variable."""
-    from botocore.credentials import ContainerProvider
+def _ask_only_whom_the_environment_names(session: Any) -> None:
+    """Keep botocore from asking a container's endpoint, or for a web identity, because of a blank variable."""
+    from botocore.credentials import AssumeRoleWithWebIdentityProvider, ContainerProvider
 
-    if not all(os.environ.get(variable, "set").strip() for variable in _CONTAINER_VARIABLES):
+    if _is_blank_in_environment(*_CONTAINER_VARIABLES):
         _replace_provider(session, ContainerProvider(environ=_without_blanks(os.environ)))
+    if _is_blank_in_environment("AWS_WEB_IDENTITY_TOKEN_FILE"):
+        from_profile_only = AssumeRoleWithWebIdentityProvider(
+            load_config=lambda: session.full_config,
+            client_creator=lambda service, **options: session.create_client(
+                service, **{"region_name": session.get_config_variable("region") or DEFAULT_REGION, **options}
+            ),
+            profile_name=session.get_config_variable("profile") or "default",
+            cache={},
+            disable_env_vars=True,
+        )
+        _replace_provider(session, from_profile_only)
+
+
+def _is_blank_in_environment(*names: str) -> bool:
+    """Whether one of the variables is there with nothing in it."""
+    return not all(os.environ.get(name, "set").strip() for name in names)
 
 
 def _replace_provider(session: Any, provider: Any) -> None:
