@@ -29,10 +29,13 @@ from .bedrock.faces import client as _client
 from .bedrock.faces import environment as _environment
 from .bedrock.faces.callbacks import Callbacks
 from .bedrock.models import profiles as _profiles
+from .bedrock.models.ids import split_model_id
 from .bedrock.notes import AliasMemory, noted, notes_of_answer
 from .bedrock.request import build as _build
 from .bedrock.request import messages as _messages
 from .bedrock.request import tools as _tools
+from .bedrock.request.context import Context
+from .bedrock.request.options import RequestOptions
 from .bedrock.response.completion import Completion, finish_reason
 
 __all__ = [
@@ -80,6 +83,8 @@ _bedrock_runtime_client_cache = _clients.ClientCache()
 _bedrock_control_client_cache = _clients.ClientCache()
 _discovery_cache = _catalog.DiscoveryCache()
 _tool_names = AliasMemory()
+
+_MODEL_LESS = RequestOptions(prompt_caching=False, lenient_images=True)
 
 
 # --- clients ----------------------------------------------------------------------------------------------------------
@@ -188,12 +193,12 @@ def build_converse_kwargs(
 
 def convert_messages_to_converse(messages: Sequence[Any]) -> tuple[list[dict[str, Any]] | None, list[dict[str, Any]]]:
     """`(system blocks or None, Converse messages)`, for no model in particular."""
-    return _messages.convert_messages(messages, lenient_images=True)
+    return _messages.convert_messages(messages, Context("", _profiles.PERMISSIVE, _MODEL_LESS))
 
 
 def convert_tools_to_converse(tools: Sequence[Any] | None) -> list[dict[str, Any]]:
     """`[{"toolSpec": ...}]`, empty for no tools."""
-    return _tools.convert_tools(tools or ())
+    return _tools.convert_tools(tools)
 
 
 def _convert_content_to_converse(content: Any) -> list[dict[str, Any]]:
@@ -315,7 +320,8 @@ def _call(
 
 def is_anthropic_bedrock_model(model_id: str) -> bool:
     """Whether the id, with any geographic prefix, names a Claude model."""
-    return _profiles.is_claude(model_id)
+    identity = split_model_id(model_id)
+    return identity.provider == "anthropic" and identity.name.startswith("claude")
 
 
 def _model_supports_tool_use(model_id: str) -> bool:
