@@ -95,6 +95,11 @@ class ChatStream:
         """The AWS request id of the call."""
         return self._accumulator.request_id
 
+    def follow(self, through: Callable[[Iterator[Event], Accumulator], Iterator[Event]]) -> Self:
+        """Let `through` stand between the pump and the reader: it hands every event on, and sees how they end."""
+        self._events = through(self._events, self._accumulator)
+        return self
+
     def close(self) -> None:
         """End the stream now, from whichever thread; harmless once the answer is complete."""
         if not self._accumulator.complete:
@@ -108,8 +113,12 @@ class ChatStream:
         return self._accumulator.completion(interrupted=self._interrupted.is_set())
 
     def partial(self) -> Completion:
-        """The completion of what has come so far, whatever the state of the stream."""
+        """The completion of what has come so far, whatever the state of the stream; any thread may ask."""
         return self._accumulator.completion(interrupted=not self._accumulator.complete)
+
+    def attach_partial(self, error: Exception) -> Exception:
+        """The error with what has come so far as `.partial`, and with the request id."""
+        return attach_partial(error, self._accumulator)
 
 
 def _events(

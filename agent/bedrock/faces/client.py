@@ -6,22 +6,28 @@ settled configuration and one client cache, which is thread- and fork-safe; ever
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from ..aws import calls, clients
 from ..aws.credentials import Credentials, resolve_region
+from ..aws.prewarm import warm_up
 from ..aws.settings import ClientSettings
 from ..chat import ChatStream, complete
 from ..errors import SettingsError
 from ..notes import CallNotes, noted
 from ..request.build import ConverseRequest, build_request
 from .callbacks import Callbacks
+from .hooks import Hook, Hooks
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from ..response.completion import Completion
+
+logger = logging.getLogger(__name__)
 
 
 class Bedrock:
@@ -31,6 +37,7 @@ class Bedrock:
     `session` a boto3 or botocore session. `region` defaults to AWS_REGION, AWS_DEFAULT_REGION, the profile's region.
     Times are in seconds; `max_attempts` counts all attempts, botocore's and ours together. What is not given comes from
     the environment (`BEDROCK_*`), read when a client is built. Raises SettingsError for arguments that cannot be meant.
+    `on_request`, `on_response` and `on_error` hear of every call: see `hooks.CallDetails`.
     """
 
     def __init__(
@@ -50,7 +57,11 @@ class Bedrock:
         idle_timeout: float | None = None,
         max_attempts: int | None = None,
         max_connections: int | None = None,
+        on_request: Hook | None = None,
+        on_response: Hook | None = None,
+        on_error: Hook | None = None,
     ) -> None:
+        self._hooks = Hooks(on_request, on_response, on_error)
         self._region = region
         self._client = client
         self._credentials = Credentials(
@@ -112,20 +123,39 @@ class Bedrock:
         """Give up the connections that this instance opened; it stays usable and would open new ones."""
         self._clients.clear()
 
+    def prewarm(self) -> threading.Thread:
+        """Build the client, fetch its credentials and open a connection, in a background thread.
+
+        The thread is returned for those who want to wait for it. What fails is only logged: the first call meets it,
+        too, and raises it.
+        """
+        thread = threading.Thread(target=self._warm_up, name="bedrock-prewarm", daemon=True)
+        thread.start()
+        return thread
+
+    def _warm_up(self) -> None:
+        try:
+            warm_up(self.client)
+        except Exception as error:  # noqa: BLE001 - nobody waits for it; the first call will say it to the caller
+            logger.debug("region=%s error=%s | prewarming failed", self._region, type(error).__name__)
+
     def complete(
-        self, model: str, messages: Sequence[Any], tools: Sequence[Any] | None = None, **options: Any
+        self, /, model: str, messages: Sequence[Any], tools: Sequence[Any] | None = None, **options: Any
     ) -> Completion:
         """The whole answer as an OpenAI-shaped completion; `options` are those of `request.build.build_request`.
 
         Raises InvalidRequestError before anything is sent, botocore's own exceptions for what the service refuses, and
         our own errors for answers that are incomplete; see `agent.bedrock.errors`.
         """
-        request = build_request(model, messages, tools, **options)
-        notes = notes_of(model, request)
-        return complete(calls.converse(self.client, _with_notes(request, notes)), notes)
+        with self._hooks.call(model) as call:
+            request = build_request(model, messages, tools, **options)
+            notes = notes_of(model, request)
+            answer = calls.converse(self.client, _with_notes(request, notes))
+            return call.ended(complete(answer, notes), answer)
 
     def stream(
         self,
+        /,
         model: str,
         messages: Sequence[Any],
         tools: Sequence[Any] | None = None,
@@ -147,9 +177,11 @@ class Bedrock:
             on_event=on_event,
             on_interrupt_check=on_interrupt_check,
         ).watch()
-        request = build_request(model, messages, tools, **options)
-        notes = notes_of(model, request)
-        return ChatStream(calls.open_stream(self.client, _with_notes(request, notes)), notes, watch=watch)
+        with self._hooks.call(model, stream=True) as call:
+            request = build_request(model, messages, tools, **options)
+            notes = notes_of(model, request)
+            answer = calls.open_stream(self.client, _with_notes(request, notes))
+            return call.followed(ChatStream(answer, notes, watch=watch), answer)
 
 
 def notes_of(model: str, request: ConverseRequest) -> CallNotes:
