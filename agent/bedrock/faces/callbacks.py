@@ -2,6 +2,7 @@
 
 In comes a set of optional functions, out goes a table from event type to listener that the road consults once per event.
 Exceptions of a callback reach the caller, except those of `on_event`, which is a sign of life and may never end a stream.
+A listener returns what its callback returned, which the async face awaits where there is something to await.
 """
 
 from __future__ import annotations
@@ -53,24 +54,22 @@ class Callbacks:
 
 
 def _tell_text(callback: Callable[[str], Any]) -> Listener:
-    def listen(event: TextDelta | ReasoningDelta) -> None:
-        if event.text:
-            callback(event.text)
+    def listen(event: TextDelta | ReasoningDelta) -> Any:
+        return callback(event.text) if event.text else None
 
     return listen
 
 
 def _tell_arguments(callback: Callable[[int, str], Any]) -> Listener:
-    def listen(event: ToolArgumentsDelta) -> None:
-        callback(event.block, event.text)
+    def listen(event: ToolArgumentsDelta) -> Any:
+        return callback(event.block, event.text)
 
     return listen
 
 
 def _tell_tool(callback: Callable[[str], Any]) -> Listener:
-    def listen(event: ToolCallStart) -> None:
-        if not event.runs_on_server:
-            callback(event.name)
+    def listen(event: ToolCallStart) -> Any:
+        return None if event.runs_on_server else callback(event.name)
 
     return listen
 
@@ -79,10 +78,9 @@ def _silence_text_after_tools(table: Mapping[type[Any], Listener]) -> dict[type[
     shown = dict(table)
     tell_tool = shown.get(ToolCallStart)
 
-    def listen(event: ToolCallStart) -> None:
+    def listen(event: ToolCallStart) -> Any:
         shown.pop(TextDelta, None)
-        if tell_tool is not None:
-            tell_tool(event)
+        return None if tell_tool is None else tell_tool(event)
 
     shown[ToolCallStart] = listen
     return shown

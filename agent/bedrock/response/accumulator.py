@@ -138,7 +138,8 @@ class Accumulator:
         )
 
     def _blocks_in_order(self) -> list[_Block]:
-        return sorted((block for kind in self._kinds() for block in kind.values()), key=attrgetter("index"))
+        # A list first, in one go: another thread may be feeding (`ChatStream.partial`).
+        return sorted((block for kind in self._kinds() for block in list(kind.values())), key=attrgetter("index"))
 
     def _kinds(self) -> tuple[dict[int, Any], ...]:
         return self._reasoning, self._text, self._tools, self._results, self._images, self._native
