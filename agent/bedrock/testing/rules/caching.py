@@ -9,7 +9,7 @@ from ..script import Refusal
 from .words import from_model, malformed
 
 if TYPE_CHECKING:
-    from .case import Case
+    from .case import Case, Placed
 
 MOST = 4
 """Cache points in one request."""
@@ -60,10 +60,8 @@ def after_reasoning(case: Case) -> str | None:
 def after_document(case: Case) -> str | None:
     """harness-sdk#1966, #2001, pizza-bot#6: a pdf, or a document with citations, may stand before a point."""
     for before, block in zip(case.blocks, case.blocks[1:], strict=False):
-        if before.message != block.message or block.kind != "cachePoint":
-            continue
-        plain = before.kind == "document" and not (before.value.get("citations") or {}).get("enabled")
-        if before.kind == "video" or (plain and before.value.get("format") != "pdf"):
+        together = before.message == block.message and block.kind == "cachePoint"
+        if case.family.cache and together and _cannot_be_cached(before):
             return from_model(f"{block.at}.type: Field required")
     return None
 
@@ -103,6 +101,13 @@ RULES = (
     long_unsupported,
     long_after_short,
 )
+
+
+def _cannot_be_cached(block: Placed) -> bool:
+    """Whether the block is a video, or a document that the service renders as text."""
+    if block.kind != "document":
+        return block.kind == "video"
+    return block.value.get("format") != "pdf" and not (block.value.get("citations") or {}).get("enabled")
 
 
 def _points(case: Case) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -6,8 +6,13 @@ in the docstrings.
 
 from __future__ import annotations
 
+import re
+
 from .case import MEDIA, Case, Turn
 from .words import from_model
+
+PLAIN_ID = re.compile(r"[a-zA-Z0-9_-]+")
+"""The ids of tool calls that Anthropic's models take."""
 
 
 def no_messages(case: Case) -> str | None:
@@ -170,6 +175,16 @@ def results_alone(case: Case) -> str | None:
     return None
 
 
+def foreign_ids(case: Case) -> str | None:
+    """Anthropic's pattern is narrower than the service's: Kimi's `functions.look:0` does not fit it."""
+    if not case.family.results_first:
+        return None
+    for block in case.of("toolUse"):
+        if not PLAIN_ID.fullmatch(block.value["toolUseId"]):
+            return from_model(f"{block.at}.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'")
+    return None
+
+
 def empty_error_result(case: Case) -> str | None:
     """sample-multi-agent-orchestration-chat-on-agentcore#15."""
     for block in case.of("toolResult"):
@@ -221,13 +236,14 @@ RULES = (
     trailing_space_in_prefill,
     last_calls_unanswered,
     results_first,
+    foreign_ids,
     empty_result_for_nova,
 )
 
 
 def _pairs(case: Case) -> list[tuple[Turn | None, Turn]]:
     """Every turn with the one before it."""
-    return list(zip([None, *case.turns[:-1]], case.turns, strict=True))
+    return list(zip([None, *case.turns], case.turns, strict=False))
 
 
 def _is_reasoning_only(turn: Turn) -> bool:

@@ -9,7 +9,12 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+Facts = Mapping[str, Any]
+"""Fields of a `Family`."""
 
 ALL = frozenset({"auto", "any", "tool"})
 FORCED = frozenset({"any", "tool"})
@@ -47,7 +52,8 @@ class Family:
     `sampling`: "any", "one" (not temperature and topP together), "none" (temperature deprecated), "no-field" (the
     service knows no such field for this family). `lone_reasoning` False refuses a turn of nothing but reasoning. `replay` of reasoning text: "signed", "unsigned" (a signature is
     refused), "refused", "user" (refused as reasoning in a user message). `thinking` names the accepted values of
-    `thinking.type`. `cache` names the places where a cache point may stand; None is unjudged. `max_tokens` is the
+    `thinking.type`, `efforts` those of the family's field for effort (none: it has no such field), `flat_effort` whether
+    that field may be called `reasoning_effort`. `cache` names the places where a cache point may stand; None is unjudged. `max_tokens` is the
     largest number accepted; one more is refused. `images`, `documents`: False refuses the block anywhere.
     `inside`: kinds of media that a tool result may not hold; `pdf_inside` False refuses pdf and docx there.
     """
@@ -74,229 +80,138 @@ class Family:
     stop_sequences: bool = True
     max_tokens: int | None = None
     thinking: frozenset[str] | None = None
+    efforts: frozenset[str] | None = None
+    flat_effort: bool = True
     reasoning_config: bool = False
     replay: str | None = None
     cache: frozenset[str] | None = NONE
     long_cache: bool | None = None
     structured: bool | None = None
-    strict: bool | None = None
+    strict: bool = True
     extra_fields: frozenset[str] = NONE
     system_role: bool = False
     counts_tokens: bool = False
 
 
 EVERYWHERE = frozenset({"tools", "system", "messages"})
+AUTO = frozenset({"auto"})
 BUDGET = frozenset({"enabled", "disabled"})
 EITHER = frozenset({"enabled", "adaptive", "disabled"})
 ADAPTIVE = frozenset({"adaptive", "disabled"})
 ALWAYS = frozenset({"adaptive"})
+BETWEEN = frozenset({"adaptive", "between_tools"})
+SOME_EFFORT = frozenset({"low", "medium", "high"})
+MOST_EFFORT = SOME_EFFORT | {"max"}
+ALL_EFFORT = MOST_EFFORT | {"xhigh"}
 CLAUDE_FIELDS = frozenset({"top_k", "thinking", "output_config", "anthropic_beta"})
 NOVA_FIELDS = frozenset({"inferenceConfig", "reasoningConfig"})
 
 
-def claude(name: str, pattern: str, **facts: object) -> Family:
-    """A row of Claude's: what all of them share (recorded 2025, Claude 3.7 to 4.6), and what sets this one apart."""
-    shared: dict[str, object] = {
-        "results_first": True,
-        "replay": "signed",
-        "cache": EVERYWHERE,
-        "extra_fields": CLAUDE_FIELDS,
-        "thinking": NONE,
-        "counts_tokens": True,
-    }
-    return Family(name, rf"anthropic\.claude-{pattern}", **{**shared, **facts})  # type: ignore[arg-type]
+CLAUDE: Facts = {
+    "results_first": True,
+    "replay": "signed",
+    "cache": EVERYWHERE,
+    "extra_fields": CLAUDE_FIELDS,
+    "thinking": NONE,
+    "efforts": NONE,
+    "counts_tokens": True,
+}
+"""What all of Claude's rows share (recorded 2025, 3.7 to 4.6)."""
+
+UP_TO_4_1: Facts = {"long_cache": False, "structured": False, "strict": False}
+"""Before cache points of an hour and before native structured output."""
+
+FROM_4_7: Facts = {
+    "prefill": False,
+    "sampling": "none",
+    "efforts": ALL_EFFORT,
+    "max_tokens": 128_000,
+    "long_cache": True,
+    "counts_tokens": False,
+}
+"""Any temperature is refused (obsidian-copilot#2601, promptfoo#10307), a thinking budget too (llmgateway#2778)."""
+
+FROM_5: Facts = {**FROM_4_7, "lone_reasoning": False, "system_role": True}
+"""Reasoning alone in a turn is refused as prefill: hermes-agent#105780 (Sonnet 5, Fable 5.1; Sonnet 4.6 takes it)."""
+
+
+def claude(name: str, pattern: str, *shared: Facts, **facts: Any) -> Family:
+    """A row of Claude's: what all of them share, what the generation shares, what sets this one apart."""
+    merged = {**CLAUDE, **{key: value for some in shared for key, value in some.items()}, **facts}
+    return replace(Family(f"Claude {name}", rf"anthropic\.claude-{pattern}"), **merged)
 
 
 FAMILIES: tuple[Family, ...] = (
-    # --- Anthropic Claude; versions from the newest to the oldest --------------------------------------------------
+    # --- Anthropic Claude, from the newest to the oldest --------------------------------------------------------------
+    # 5.5: forced tool choice and disabled thinking are refused (ax#667, vercel/ai#21364).
     claude(
-        # Forced tool choice and disabled thinking are refused: ax#667, vercel/ai#21364.
-        "Claude Opus 5.5, Fable 5.1, Mythos 5.1",
+        "Opus 5.5, Fable 5.1, Mythos 5.1",
         r"(opus-5-5|fable-5-[12]|mythos-5-[12])",
-        prefill=False,
-        lone_reasoning=False,
-        counts_tokens=False,
-        sampling="none",
+        FROM_5,
         thinking=ALWAYS,
-        choices=frozenset({"auto"}),
-        max_tokens=128_000,
-        long_cache=True,
-        system_role=True,
+        choices=AUTO,
     ),
+    claude("Sonnet 5.5", r"sonnet-5-5", FROM_5, thinking=BETWEEN, choices=AUTO),
+    claude("Haiku 5.5", r"haiku-5-5", FROM_5, thinking=ADAPTIVE),
+    # 5: Fable and Mythos always think, and no source has native structured output accepted by Fable (ax#667).
+    claude("Fable 5, Mythos 5", r"(fable-5|mythos)", FROM_5, thinking=ALWAYS, structured=False),
+    claude("Opus 5, Sonnet 5", r"(opus|sonnet|haiku)-5", FROM_5, thinking=ADAPTIVE),
+    # 4.8: mid-conversation system messages are documented from here on.
+    claude("Opus 4.8", r"opus-4-8", FROM_4_7, thinking=ADAPTIVE, system_role=True),
+    claude("Opus 4.7", r"(opus|sonnet|haiku)-4-7", FROM_4_7, thinking=ADAPTIVE),
+    # 4.6: prefill is refused (hermes-agent#101401); cache points of an hour are disputed and left unjudged.
     claude(
-        "Claude Sonnet 5.5",
-        r"sonnet-5-5",
-        prefill=False,
-        lone_reasoning=False,
-        counts_tokens=False,
-        sampling="none",
-        thinking=frozenset({"adaptive", "between_tools"}),
-        choices=frozenset({"auto"}),
-        max_tokens=128_000,
-        long_cache=True,
-        system_role=True,
-    ),
-    claude(
-        "Claude Haiku 5.5",
-        r"haiku-5-5",
-        prefill=False,
-        lone_reasoning=False,
-        counts_tokens=False,
-        sampling="none",
-        thinking=ADAPTIVE,
-        max_tokens=128_000,
-        long_cache=True,
-        system_role=True,
-    ),
-    claude(
-        # Always thinks; native structured output is refused: ax#667, and no source has it accepted.
-        "Claude Fable 5, Mythos 5",
-        r"(fable-5|mythos)",
-        prefill=False,
-        lone_reasoning=False,
-        counts_tokens=False,
-        sampling="none",
-        thinking=ALWAYS,
-        structured=False,
-        max_tokens=128_000,
-        long_cache=True,
-        system_role=True,
-    ),
-    claude(
-        "Claude Opus 5, Sonnet 5",
-        r"(opus|sonnet|haiku)-5",
-        prefill=False,
-        lone_reasoning=False,
-        counts_tokens=False,
-        sampling="none",
-        thinking=ADAPTIVE,
-        max_tokens=128_000,
-        long_cache=True,
-        system_role=True,
-    ),
-    claude(
-        # Mid-conversation system messages are documented from 4.8 on.
-        "Claude Opus 4.8",
-        r"opus-4-8",
-        prefill=False,
-        counts_tokens=False,
-        sampling="none",
-        thinking=ADAPTIVE,
-        max_tokens=128_000,
-        long_cache=True,
-        system_role=True,
-    ),
-    claude(
-        # Any temperature is refused: obsidian-copilot#2601, promptfoo#10307; a budget too: llmgateway#2778.
-        "Claude Opus 4.7",
-        r"(opus|sonnet|haiku)-4-7",
-        prefill=False,
-        counts_tokens=False,
-        sampling="none",
-        thinking=ADAPTIVE,
-        max_tokens=128_000,
-        long_cache=True,
-    ),
-    claude(
-        # Prefill is refused: hermes-agent#101401. The long cache TTL is disputed and left unjudged.
-        "Claude 4.6",
+        "4.6",
         r"(opus|sonnet)-4-6",
         prefill=False,
         sampling="one",
         thinking=EITHER,
+        efforts=MOST_EFFORT,
         max_tokens=128_000,
         structured=True,
-        strict=True,
     ),
+    # 4.5: temperature with top_p is refused (bedrock-access-gateway#191, #238); Haiku's structured output is disputed.
+    claude("Haiku 4.5", r"haiku-4-5", sampling="one", thinking=BUDGET, max_tokens=64_000, long_cache=True),
     claude(
-        # temperature with top_p is refused: bedrock-access-gateway#191, #238. Haiku 4.5's structured output is disputed.
-        "Claude Haiku 4.5",
-        r"haiku-4-5",
+        "Opus 4.5",
+        r"opus-4-5",
         sampling="one",
         thinking=BUDGET,
+        efforts=None,
         max_tokens=64_000,
         long_cache=True,
+        structured=True,
     ),
     claude(
-        "Claude Opus 4.5, Sonnet 4.5",
-        r"(opus|sonnet)-4-5",
+        "Sonnet 4.5",
+        r"sonnet-4-5",
         sampling="one",
         thinking=BUDGET,
         max_tokens=64_000,
         long_cache=True,
         structured=True,
-        strict=True,
     ),
+    claude("Opus 4.1", r"opus-4-1", UP_TO_4_1, sampling="one", thinking=BUDGET, max_tokens=32_000),
+    claude("Opus 4", r"opus-4", UP_TO_4_1, thinking=BUDGET, max_tokens=32_000),
+    claude("Sonnet 4", r"sonnet-4", UP_TO_4_1, thinking=BUDGET),
+    claude("Sonnet 3.7", r"3-7-sonnet", UP_TO_4_1, thinking=BUDGET),
+    claude("Haiku 3.5", r"3-5-haiku", UP_TO_4_1, images=False, max_tokens=8_192),
+    claude("Sonnet 3.5 v2", r"3-5-sonnet-20241022", UP_TO_4_1, max_tokens=8_192),
+    claude("Sonnet 3.5", r"3-5-sonnet", UP_TO_4_1, max_tokens=8_192, cache=NONE),
+    claude("3", r"3-", UP_TO_4_1, max_tokens=4_096, cache=NONE, counts_tokens=False),
+    # 2: a text document is accepted (recorded 2025).
     claude(
-        "Claude Opus 4.1",
-        r"opus-4-1",
-        sampling="one",
-        thinking=BUDGET,
-        max_tokens=32_000,
-        long_cache=False,
-        structured=False,
-        strict=False,
-    ),
-    claude(
-        "Claude Opus 4",
-        r"opus-4",
-        thinking=BUDGET,
-        max_tokens=32_000,
-        long_cache=False,
-        structured=False,
-        strict=False,
-    ),
-    claude("Claude Sonnet 4", r"sonnet-4", thinking=BUDGET, long_cache=False, structured=False, strict=False),
-    claude("Claude Sonnet 3.7", r"3-7-sonnet", thinking=BUDGET, long_cache=False, structured=False, strict=False),
-    claude(
-        "Claude Haiku 3.5",
-        r"3-5-haiku",
-        images=False,
-        max_tokens=8_192,
-        long_cache=False,
-        structured=False,
-        strict=False,
-    ),
-    claude(
-        "Claude Sonnet 3.5 v2",
-        r"3-5-sonnet-20241022",
-        max_tokens=8_192,
-        long_cache=False,
-        structured=False,
-        strict=False,
-    ),
-    claude(
-        "Claude Sonnet 3.5",
-        r"3-5-sonnet",
-        max_tokens=8_192,
-        cache=NONE,
-        long_cache=False,
-        structured=False,
-        strict=False,
-    ),
-    claude("Claude 3", r"3-", max_tokens=4_096, cache=NONE, structured=False, strict=False, counts_tokens=False),
-    claude(
-        # A text document is accepted (recorded 2025).
-        "Claude 2 and Instant",
+        "2 and Instant",
         r"(v2|instant)",
+        UP_TO_4_1,
         tools=False,
         images=False,
         cache=NONE,
-        structured=False,
         replay=None,
         counts_tokens=False,
     ),
-    claude(
-        # A version that is not in this table: the rules of the newest, as far as all of those agree.
-        "Claude, newer than this table",
-        r".*",
-        prefill=False,
-        lone_reasoning=False,
-        sampling="none",
-        thinking=None,
-        system_role=True,
-        counts_tokens=False,
-    ),
+    # A version that is not in this table: the rules of the newest, as far as those agree.
+    claude("newer than this table", r".*", FROM_5, thinking=None, efforts=None, max_tokens=None, long_cache=None),
     # --- Amazon ----------------------------------------------------------------------------------------------------
     Family(
         # Media of every form recorded 2025; pdf and video in a tool result refused (recorded 2025).
@@ -352,7 +267,7 @@ FAMILIES: tuple[Family, ...] = (
         "Llama 4",
         r"meta\.llama4",
         user_first=True,
-        choices=frozenset({"auto"}),
+        choices=AUTO,
         results_alone=True,
         structured=False,
         replay="refused",
@@ -361,7 +276,7 @@ FAMILIES: tuple[Family, ...] = (
         "Llama 3.2 vision",
         r"meta\.llama3-2-(11b|90b)",
         user_first=True,
-        choices=frozenset({"auto"}),
+        choices=AUTO,
         results_alone=True,
         structured=False,
         replay="refused",
@@ -370,7 +285,7 @@ FAMILIES: tuple[Family, ...] = (
         "Llama",
         r"meta\.llama",
         user_first=True,
-        choices=frozenset({"auto"}),
+        choices=AUTO,
         results_alone=True,
         images=False,
         structured=False,
@@ -389,7 +304,7 @@ FAMILIES: tuple[Family, ...] = (
         "Palmyra",
         r"writer\.palmyra",
         user_first=True,
-        choices=frozenset({"auto"}),
+        choices=AUTO,
         status=False,
         results_alone=True,
         structured=False,
@@ -411,9 +326,10 @@ FAMILIES: tuple[Family, ...] = (
         "gpt-oss",
         r"openai\.gpt-oss",
         user_first=True,
-        choices=frozenset({"auto"}),
+        choices=AUTO,
         images=False,
         structured=False,
+        efforts=SOME_EFFORT,
         replay="unsigned",
     ),
     Family(
@@ -421,8 +337,10 @@ FAMILIES: tuple[Family, ...] = (
         "GPT-5.6 and GPT-6",
         r"openai\.gpt-[56]",
         user_first=True,
-        choices=frozenset({"auto"}),
+        choices=AUTO,
         sampling="no-field",
+        flat_effort=False,
+        efforts=ALL_EFFORT | {"none"},
         replay="refused",
         cache=None,
         structured=False,
@@ -433,6 +351,7 @@ FAMILIES: tuple[Family, ...] = (
         r"xai\.grok",
         user_first=True,
         sampling="no-field",
+        flat_effort=False,
         replay="refused",
         structured=False,
     ),
@@ -446,7 +365,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("Qwen", r"qwen\.", stop_sequences=False, images=False, inside=frozenset({"image", "document", "video"})),
     Family("GLM", r"zai\."),
     Family("Kimi", r"moonshot(ai)?\.", inside=frozenset({"image", "document", "video"})),
-    Family("Gemma", r"google\.gemma", user_first=True, choices=frozenset({"auto"}), replay="refused"),
+    Family("Gemma", r"google\.gemma", user_first=True, choices=AUTO, replay="refused"),
     Family("MiniMax", r"minimax\.", user_first=True),
     Family("Nemotron", r"nvidia\.", user_first=True),
     Family("Cohere Command", r"cohere\.", user_first=True, images=False, structured=False),

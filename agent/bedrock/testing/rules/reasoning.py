@@ -67,10 +67,29 @@ def sampling_while_thinking(case: Case) -> str | None:
 
 def effort_without_thinking(case: Case) -> str | None:
     """pydantic-ai: Opus 5 and the 5.5 models cap effort when thinking is off; the words are not recorded."""
-    effort = (case.extra.get("output_config") or {}).get("effort")
+    asked = _effort(case)
     newest = case.family.name.startswith(("Claude Opus 5", "Claude Haiku 5.5", "Claude Sonnet 5.5"))
-    if newest and case.thinking in ("disabled", "between_tools") and effort in EFFORT_NEEDS_THINKING:
-        return from_model(f'output_config.effort: "{effort}" requires thinking to be enabled')
+    if newest and case.thinking in ("disabled", "between_tools") and asked in EFFORT_NEEDS_THINKING:
+        return from_model(f'output_config.effort: "{asked}" requires thinking to be enabled')
+    return None
+
+
+def effort(case: Case) -> str | None:
+    """pydantic-ai: who takes which effort; the words for Claude are Anthropic's, for the others not recorded."""
+    accepted, asked = case.family.efforts, _effort(case)
+    if accepted is None or asked is None or asked in accepted:
+        return None
+    if case.family.name.startswith("Claude") and not accepted:
+        return from_model("This model does not support the effort parameter.")
+    field = "output_config.effort" if case.family.name.startswith("Claude") else "reasoning_effort"
+    expected = ", ".join(f"'{name}'" for name in sorted(accepted))
+    return from_model(f"{field}: Input should be one of {expected}")
+
+
+def flat_effort(case: Case) -> str | None:
+    """pydantic-ai: GPT-5.6, GPT-6 and Grok take `reasoning: {effort}` only; the words are not recorded."""
+    if not case.family.flat_effort and "reasoning_effort" in case.extra:
+        return malformed("extraneous key [reasoning_effort] is not permitted")
     return None
 
 
@@ -170,6 +189,8 @@ RULES = (
     budget_too_small,
     budget_too_large,
     sampling_while_thinking,
+    flat_effort,
+    effort,
     effort_without_thinking,
     prefill_while_thinking,
     unsigned,
@@ -181,6 +202,15 @@ RULES = (
 def _budget(case: Case) -> int:
     budget = case.extra["thinking"].get("budget_tokens")
     return budget if isinstance(budget, int) else 0
+
+
+def _effort(case: Case) -> Any:
+    """The effort asked for, in whichever of its forms."""
+    for field in ("output_config", "reasoning"):
+        asked = case.extra.get(field)
+        if isinstance(asked, dict) and "effort" in asked:
+            return asked["effort"]
+    return case.extra.get("reasoning_effort")
 
 
 def _replayed(case: Case) -> list[tuple[Placed, Any]]:

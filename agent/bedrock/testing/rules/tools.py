@@ -134,7 +134,7 @@ def structured_output(case: Case) -> str | None:
 def strict_unsupported(case: Case) -> str | None:
     """ax#667."""
     for index, spec in case.tool_specs:
-        if spec.get("strict") and case.family.strict is False:
+        if spec.get("strict") and not case.family.strict:
             return from_model(f"tools.{index}.custom.strict: Extra inputs are not permitted")
     return None
 
@@ -142,7 +142,7 @@ def strict_unsupported(case: Case) -> str | None:
 def too_many_strict(case: Case) -> str | None:
     """Anthropic's limit; the words are not recorded."""
     count = sum(bool(spec.get("strict")) for _, spec in case.tool_specs)
-    if case.family.strict and count > STRICT_TOOLS:
+    if _holds_to_strict(case) and count > STRICT_TOOLS:
         return from_model(f"tools: at most {STRICT_TOOLS} strict tools are supported, found {count}")
     return None
 
@@ -150,7 +150,7 @@ def too_many_strict(case: Case) -> str | None:
 def strict_schema(case: Case) -> str | None:
     """vercel/ai#20681, pi#9953."""
     for index, spec in case.tool_specs:
-        if spec.get("strict") and case.family.strict:
+        if spec.get("strict") and _holds_to_strict(case):
             for complaint in _schema_complaints(spec["inputSchema"]["json"]):
                 return from_model(f"tools.{index}.custom: {complaint}")
     return None
@@ -165,7 +165,7 @@ def output_schema(case: Case) -> str | None:
         schema = json.loads(text["schema"])
     except ValueError:
         return "The format of the value at outputConfig.textFormat.structure.jsonSchema.schema is invalid. Provide a json object for the field and try again."
-    if case.family.structured and case.family.name.startswith("Claude"):
+    if _holds_to_strict(case):
         for complaint in _schema_complaints(schema):
             return from_model(f"output_config.format.schema: {complaint}")
     return None
@@ -193,6 +193,11 @@ RULES = (
 
 def _system_tools(case: Case) -> set[str]:
     return {tool["systemTool"]["name"] for tool in case.tools if "systemTool" in tool}
+
+
+def _holds_to_strict(case: Case) -> bool:
+    """Whether the limits of strict schemas are known for the model: Claude's are, where it takes them at all."""
+    return case.family.name.startswith("Claude") and case.family.strict
 
 
 def _schema_complaints(schema: Any) -> Iterator[str]:
