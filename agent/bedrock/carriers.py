@@ -13,7 +13,7 @@ import re
 import threading
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
@@ -41,11 +41,13 @@ def _outlined(block: Block) -> dict[str, Any]:
     return {"block": json_safe(block)}
 
 
-def fill_outline(outline: Sequence[Mapping[str, Any]], text: str, calls: Mapping[str, Block]) -> list[Block] | None:
-    """The blocks that an outline stands for, or None where `text` and `calls` are not what it was made from.
+def fill_outline(
+    outline: Sequence[Mapping[str, Any]], text: str, calls: Mapping[str, deque[Block]]
+) -> list[Block] | None:
+    """The blocks that an outline stands for, or None where `text` is not what it was made from.
 
-    `calls` maps the tool-call id to its block; ids of the outline that are gone and calls that it does not name are left
-    to the caller, who knows which of the two to believe.
+    `calls` maps a tool-call id to the calls of that id; those that the outline names are taken out of it, what is left
+    was added since.
     """
     blocks: list[Block] = []
     begin = 0
@@ -57,8 +59,8 @@ def fill_outline(outline: Sequence[Mapping[str, Any]], text: str, calls: Mapping
             blocks.append({"text": text[begin:end]})
             begin = end
         elif "call" in entry:
-            if entry["call"] in calls:
-                blocks.append(calls[entry["call"]])
+            if calls.get(entry["call"]):
+                blocks.append(calls[entry["call"]].popleft())
         elif isinstance(entry.get("block"), Mapping):
             blocks.append(dict(entry["block"]))
     return blocks if begin == len(text) else None

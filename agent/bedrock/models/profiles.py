@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
-from .ids import ModelId, split_model_id
+from .ids import PROVIDERS, ModelId, split_model_id
 
 Replay = Literal["verbatim", "signed", "unsigned", "redacted", "none"]
 Sampling = Literal["all", "one", "none"]
@@ -31,9 +31,11 @@ Thinking = Literal[
     "reasoning_config",  # reasoning_config: level
 ]
 
-EVERY_KIND = frozenset({"text", "image", "document", "pdf", "video", "audio", "searchResult", "guardContent"})
+# "document" is a text-like one (txt, md, csv, html), "office" a doc, docx, xls or xlsx; families treat them differently.
+DOCUMENTS = frozenset({"document", "office", "pdf"})
+MEDIA = DOCUMENTS | {"image", "video", "audio"}
+EVERY_KIND = MEDIA | {"text", "searchResult", "guardContent"}
 NO_KIND: frozenset[str] = frozenset()
-MEDIA = frozenset({"image", "document", "pdf", "video", "audio"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class ModelProfile:
     # tool results
     result_status: bool = False
     says_success: bool = True
-    result_media: frozenset[str] = frozenset({"image", "document", "pdf"})
+    result_media: frozenset[str] = DOCUMENTS | {"image"}
 
     # media
     refused_media: frozenset[str] = NO_KIND
@@ -146,6 +148,7 @@ class Row:
     until: tuple[int, ...] = ()
 
 
+TEXT_MODEL = frozenset({"video", "image"})
 _CLAUDE_4_5_CACHE = CacheRules(minimum=4096, one_hour=True)
 _LOW_TO_HIGH = ("low", "medium", "high")
 _LOW_TO_MAX = ("low", "medium", "high", "xhigh", "max")
@@ -153,6 +156,12 @@ _CLAUDE = r"anthropic\.claude"
 _NOVA = r"amazon\.nova"
 
 PROFILES: tuple[Row, ...] = (
+    # ---------------------------------------------------------------------------------------------- every known provider
+    Row(
+        rf"({'|'.join(sorted(PROVIDERS))})\.",
+        {"refused_media": frozenset({"video"}), "s3_sources": NO_KIND},
+        "live: only Nova takes a video block; only Nova reads from S3 (thread harness-sdk 3610)",
+    ),
     # ------------------------------------------------------------------------------------------------ Anthropic Claude
     Row(
         _CLAUDE,
@@ -163,7 +172,7 @@ PROFILES: tuple[Row, ...] = (
             "prefill": True,
             "beside_tool_result": frozenset({"text", "image", "pdf", "searchResult", "guardContent"}),
             "result_status": True,
-            "result_media": frozenset({"image", "document", "pdf"}),
+            "result_media": DOCUMENTS | {"image"},
             "refused_media": frozenset({"video", "audio"}),
             "s3_sources": NO_KIND,
             "replay": "signed",
@@ -177,7 +186,7 @@ PROFILES: tuple[Row, ...] = (
     ),
     Row(
         _CLAUDE + r"-instant|" + _CLAUDE + "$",
-        {"tools": False, "refused_media": MEDIA - {"document", "pdf"}},
+        {"tools": False, "refused_media": MEDIA - DOCUMENTS},
         "documented: Claude 2 and Instant call no tools; recorded: claude-v2 takes a document",
     ),
     Row(_CLAUDE, {"max_output": 8192}, "documented: 3.5 answers with 8 192 tokens", since=(3, 5)),
@@ -318,7 +327,7 @@ PROFILES: tuple[Row, ...] = (
     ),
     Row(
         r"amazon\.titan-text",
-        {"tools": False, "system_prompt": False, "context": 32_000},
+        {"tools": False, "system_prompt": False, "refused_media": TEXT_MODEL, "context": 32_000},
         "documented: Titan text takes neither tools nor a system prompt",
     ),
     Row(
@@ -328,6 +337,8 @@ PROFILES: tuple[Row, ...] = (
             "hyphens_in_tool_names": False,
             "result_media": frozenset({"image", "document"}),
             "top_k": ("inferenceConfig", "topK"),
+            "refused_media": NO_KIND,
+            "s3_sources": MEDIA,
             "max_output": 10_000,
             "context": 300_000,
             "cache": CacheRules(minimum=1024, tools=False, beside_tool_blocks=False, lookback=0),
@@ -372,12 +383,12 @@ PROFILES: tuple[Row, ...] = (
             "family": "llama",
             "tools_while_streaming": False,
             "beside_tool_result": NO_KIND,
-            "refused_media": frozenset({"video"}),
             "max_output": 8192,
         },
         "'Conversation blocks and tool result blocks cannot be provided in the same turn.' (live); recorded: llama4 takes "
         "image and PDF inside a tool result; toolChoice any/tool is refused; reasoning is refused",
     ),
+    Row(r"meta\.llama(2|3-1|3-3|3-\d+b|3-2-[13]b)", {"refused_media": TEXT_MODEL}, "documented: text only"),
     Row(r"meta\.llama4", {"context": 1_000_000, "max_output": 16_384}, "documented: Maverick"),
     Row(r"meta\.llama4-scout", {"context": 3_500_000}, "documented: Scout"),
     # ------------------------------------------------------------------------------------------------------ Mistral
@@ -387,8 +398,7 @@ PROFILES: tuple[Row, ...] = (
             "family": "mistral",
             "tools_while_streaming": False,
             "beside_tool_result": NO_KIND,
-            "result_media": frozenset({"document", "pdf"}),
-            "refused_media": frozenset({"video"}),
+            "result_media": DOCUMENTS,
             "max_output": 8192,
         },
         "live: only documents inside a tool result (recorded: a PDF on Pixtral), nothing beside it",
@@ -407,7 +417,6 @@ PROFILES: tuple[Row, ...] = (
             "family": "qwen",
             "leading_assistant": True,
             "result_media": NO_KIND,
-            "refused_media": frozenset({"video"}),
             "stop_sequences": False,
             "thinking": "reasoning_config",
             "efforts": ("low", "high"),
@@ -420,12 +429,19 @@ PROFILES: tuple[Row, ...] = (
         "recorded: reasoning_config high and outputConfig on qwen3-32b; 'doesn't support the stopSequences field' (thread "
         "dify-official-plugins 1767); live: no media inside a tool result",
     ),
+    Row(r"qwen\.(?!.*-vl)", {"refused_media": TEXT_MODEL}, "documented: only the VL models see"),
     Row(r"qwen\.qwen3-coder", {"thinking": "none", "efforts": ()}, "live: the coder never reasons"),
     Row(r"qwen\.qwen3-32b", {"max_output": 16_384, "context": 131_072}, "documented"),
     # ----------------------------------------------------------------------------------------------------- DeepSeek
     Row(
         r"deepseek\.",
-        {"family": "deepseek", "stop_sequences": False, "context": 163_840, "max_output": 81_920},
+        {
+            "family": "deepseek",
+            "refused_media": TEXT_MODEL,
+            "stop_sequences": False,
+            "context": 163_840,
+            "max_output": 81_920,
+        },
         "'doesn't support the stopSequences field' on V3.1 (thread langchain-aws 664); any reasoning is refused (strands 1.62)",
     ),
     Row(
@@ -453,7 +469,7 @@ PROFILES: tuple[Row, ...] = (
             "thinking": "reasoning_effort",
             "efforts": _LOW_TO_HIGH,
             "can_disable_thinking": False,
-            "refused_media": frozenset({"video", "image"}),
+            "refused_media": TEXT_MODEL,
             "max_output": 16_384,
         },
         "recorded: reasoning_effort medium; none, minimal and xhigh are refused (live); $defs have to be inlined (live); "
@@ -511,7 +527,6 @@ PROFILES: tuple[Row, ...] = (
             "repeated_call_ids": True,
             "leading_assistant": True,
             "result_media": NO_KIND,
-            "refused_media": frozenset({"video"}),
             "thinking": "reasoning_effort",
             "efforts": ("low", "high", "max"),
             "strict_tools": True,
@@ -561,19 +576,23 @@ PROFILES: tuple[Row, ...] = (
     ),
     Row(
         r"nvidia\.nemotron",
-        {"family": "nemotron", "refused_media": frozenset({"video"})},
+        {"family": "nemotron"},
         "live: video refused, reasoning refused; an empty tool result is refused (strands 2122)",
     ),
     Row(r"nvidia\.nemotron-nano", {"strict_tools": True, "native_schema": True}, "live"),
     Row(r"google\.gemma", {"family": "gemma", "context": 131_072, "max_output": 8192}, "documented; reasoning refused"),
     Row(r"google\.gemma-3-(12b|27b)", {"strict_tools": True, "native_schema": True}, "live"),
-    Row(r"cohere\.command-r", {"family": "cohere", "max_output": 4096}, "documented"),
+    Row(r"cohere\.command-r", {"family": "cohere", "refused_media": TEXT_MODEL, "max_output": 4096}, "documented"),
     Row(
         r"cohere\.(embed|rerank)|stability\.|twelvelabs\.|luma\.",
         {"family": "media", "tools": False},
         "documented: no chat models",
     ),
-    Row(r"ai21\.jamba", {"family": "jamba", "max_output": 4096, "context": 256_000}, "documented"),
+    Row(
+        r"ai21\.jamba",
+        {"family": "jamba", "refused_media": TEXT_MODEL, "max_output": 4096, "context": 256_000},
+        "documented",
+    ),
 )
 
 

@@ -15,12 +15,12 @@ from ..models.ids import split_model_id
 from ..models.profiles import profile_for
 from .caching import place_cache_points
 from .context import EMPTY_TEXT, Block, Context, Repair, Turn
-from .guarding import guard_last_turn
 from .limits import check_limits
 from .messages import read_messages
 from .options import RequestOptions
 from .parameters import (
     additional_fields,
+    asks_to_think,
     deep_merge,
     extra_members,
     guardrail_config,
@@ -65,11 +65,12 @@ def build_request(
     context = Context(model, profile_for(model, asked.base_model), asked)
     report_options_without_place(context)
 
+    system, turns = read_messages(messages, context)
     tool_blocks, choice, plan = _plan_tools(tools, context)
     context.sends_tools = bool(tool_blocks)
-    system, turns = read_messages(messages, context)
+    context.thinks = asks_to_think(context)
     system, turns = _plan_system(system, turns, plan, context)
-    turns = check_limits(guard_last_turn(legal_turns(turns or _nothing_said(context), context), context), context)
+    turns = check_limits(legal_turns(turns or _nothing_said(context), context), context)
 
     choice_block = tool_choice_block(choice, tool_blocks, context) if tool_blocks else None
     forced = choice_block is not None and "auto" not in choice_block

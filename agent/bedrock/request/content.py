@@ -259,7 +259,10 @@ def _document_options(part: Mapping[str, Any] | None, place: Place) -> dict[str,
         citations = True
     if citations is not None:
         asked = as_mapping(citations)
-        options["citations"] = {"enabled": bool(asked.get("enabled", True)) if asked is not None else bool(citations)}
+        enabled = bool(asked.get("enabled", True)) if asked is not None else bool(citations)
+        options["citations"] = {"enabled": enabled}
+        if enabled:
+            place.context.kinds.add("citations")
     return options
 
 
@@ -383,7 +386,14 @@ def native_block(part: Mapping[str, Any], place: Place) -> list[Block]:
     if convert:
         return convert(part[name], place)
     place.context.kinds.add(name)
+    if _cites(part[name]):
+        place.context.kinds.add("citations")
     return [_decoded({name: part[name]}, place)]
+
+
+def _cites(value: Any) -> bool:
+    citations = value.get("citations") if isinstance(value, Mapping) else None
+    return isinstance(citations, Mapping) and bool(citations.get("enabled"))
 
 
 def _native_text(value: Any, _: Place) -> list[Block]:

@@ -62,6 +62,7 @@ class Context:
     wire_names: dict[str, str] = field(default_factory=dict)  # the caller's -> wire, every one asked for
     kinds: set[str] = field(default_factory=set)  # the kinds of content seen, so that steps can skip
     sends_tools: bool = True
+    thinks: bool = False  # the request asks for thinking of the kind that rules out a prefill
     open_calls: list[tuple[str, str]] = field(default_factory=list)  # (wire id, name) of the newest assistant message
 
     def repair(self, step: str, message: int | None, detail: str) -> None:

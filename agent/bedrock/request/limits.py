@@ -5,6 +5,7 @@ In come the finished turns; out come the same turns, or an error that names the 
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidRequestError
@@ -26,15 +27,15 @@ def check_limits(turns: list[Turn], context: Context) -> list[Turn]:
 
 
 def _check_turn(turn: Turn, context: Context) -> None:
-    counts = {"image": 0, "document": 0}
+    counts: Counter[tuple[str, int | None]] = Counter()
     profile = context.profile
     bounds = {"image": profile.max_images, "document": profile.max_documents}
     sizes = {"image": profile.max_image_bytes, "document": profile.max_document_bytes}
     for block, origin in zip(turn.blocks, turn.origins, strict=True):
         for kind, body in _media_of(block):
-            counts[kind] += 1
-            if counts[kind] > bounds[kind]:
-                raise _refused(f"more than {bounds[kind]} {kind}s in one turn", origin)
+            counts[kind, origin] += 1
+            if counts[kind, origin] > bounds[kind]:
+                raise _refused(f"more than {bounds[kind]} {kind}s in one message", origin)
             data = body["source"].get("bytes", b"")
             bound = sizes[kind]
             if bound is not None and len(data) > bound:

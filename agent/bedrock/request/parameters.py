@@ -145,6 +145,12 @@ def additional_fields(
     return fields
 
 
+def asks_to_think(context: Context) -> bool:
+    """Whether the request will ask for thinking, as far as the options say."""
+    wish = read_wish(context)
+    return thinks(_own_fields(wish, context)) or (wish.on is True and context.profile.thinking.startswith("thinking."))
+
+
 def _own_fields(wish: Wish, context: Context) -> dict[str, Any]:
     """The caller's own fields, without reasoning that a later option switched off."""
     extra = as_mapping(context.options.extra) or {}
@@ -346,10 +352,13 @@ def performance_config(context: Context) -> dict[str, Any]:
 
 def prompt_variables(context: Context) -> dict[str, Any]:
     """promptVariables from plain texts or Converse's own values."""
-    given = context.options.prompt_variables
-    return {
-        str(name): dict(as_mapping(value) or {"text": clean_text(str(value))}) for name, value in (given or {}).items()
-    }
+    given = context.options.prompt_variables or {}
+    return {str(name): _prompt_value(value) for name, value in given.items()}
+
+
+def _prompt_value(value: Any) -> dict[str, Any]:
+    fields = as_mapping(value)
+    return {"text": clean_text(str(value))} if fields is None else dict(fields)
 
 
 def output_config(wish_in_fields: bool, context: Context) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from binascii import Error as Base64Error
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -75,20 +76,28 @@ def _sidecar_block(part: Any, place: Place) -> list[Block]:
 
 def _reconciled_calls(blocks: list[Block], calls: list[Block], place: Place) -> list[Block]:
     """Calls that the message no longer has go, edited ones are taken from the message, added ones come last."""
-    left = {call["toolUse"]["toolUseId"]: call for call in calls}
+    left = _by_id(calls)
     kept: list[Block] = []
     for block in blocks:
         use = block.get("toolUse")
         if use is None or is_server_call(block):
             kept.append(block)
             continue
-        current = left.pop(use["toolUseId"], None)
+        current = left[use["toolUseId"]].popleft() if left.get(use["toolUseId"]) else None
         if current is None:
             place.repair("follow_edited_message", "a call that the message no longer has was left out")
             continue
         same = current["toolUse"]["name"] == use["name"] and current["toolUse"]["input"] == use["input"]
         kept.append(block if same else current)
-    return [*kept, *left.values()]
+    return [*kept, *(call for queue in left.values() for call in queue)]
+
+
+def _by_id(calls: list[Block]) -> dict[str, deque[Block]]:
+    """The calls under their ids, which may repeat."""
+    found: dict[str, deque[Block]] = {}
+    for call in calls:
+        found.setdefault(call["toolUse"]["toolUseId"], deque()).append(call)
+    return found
 
 
 def _reconciled_text(blocks: list[Block], texts: list[Block], place: Place) -> list[Block]:
@@ -119,18 +128,16 @@ def _with_outline(
     """The order that an outline remembers, filled with this message's text and calls."""
     place = Place(context, index, "tool_calls")
     decoded = [_decoded_entry(entry, place) for entry in outline]
-    by_id = {call["toolUse"]["toolUseId"]: call for call in calls}
-    named = {entry["call"] for entry in decoded if "call" in entry}
+    left = _by_id(calls)
     text = "".join(block["text"] for block in texts if "text" in block)
-    blocks = fill_outline(decoded, text, by_id)
+    blocks = fill_outline(decoded, text, left)
     context.kinds.add("reasoningContent")
     if blocks is None:
         place.repair("follow_edited_message", "the message was edited, its reasoning was put first")
         reasoning = [entry["block"] for entry in decoded if "reasoningContent" in entry.get("block", ())]
         return [*reasoning, *texts, *calls]
     others = [block for block in texts if "text" not in block]
-    added = [call for call in calls if call["toolUse"]["toolUseId"] not in named]
-    return [*blocks, *others, *added]
+    return [*blocks, *others, *(call for queue in left.values() for call in queue)]
 
 
 def _decoded_entry(entry: Mapping[str, Any], place: Place) -> dict[str, Any]:

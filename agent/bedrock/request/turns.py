@@ -16,6 +16,7 @@ from ..models.profiles import EVERY_KIND
 from .calls import is_server_call
 from .context import EMPTY_TEXT, Block, Context, Turn
 from .documents import name_documents, text_beside_documents
+from .guarding import guard_last_turn
 from .media import Place, fetch_s3, format_of
 from .pairing import repair_tool_exchanges, retell_where
 from .reasoning import keep_replayable_reasoning
@@ -90,11 +91,14 @@ def _without_location(
 
 
 def media_kind(block: Block) -> str | None:
-    """image, document, pdf, video or audio; None for a block that is no media. A pdf is told from other documents."""
+    """image, video, audio; document, pdf or office, as families treat these differently; None for anything else."""
     for name in _MEDIA_BLOCKS:
         if name in block:
-            return "pdf" if name == "document" and block[name].get("format") == "pdf" else name
+            return _DOCUMENT_KINDS.get(block[name].get("format"), name) if name == "document" else name
     return None
+
+
+_DOCUMENT_KINDS = {"pdf": "pdf", "doc": "office", "docx": "office", "xls": "office", "xlsx": "office"}
 
 
 def tell_server_tools_as_text(turns: list[Turn], context: Context) -> list[Turn]:
@@ -302,7 +306,7 @@ def pad_conversation(turns: list[Turn], context: Context) -> list[Turn]:
         turns = [Turn("user", [{"text": EMPTY_TEXT}], [None]), *turns]
     if turns[-1].role != "assistant":
         return turns
-    if context.options.prefill and context.profile.prefill:
+    if context.options.prefill and context.profile.prefill and not context.thinks:
         _strip_prefill(turns[-1])
         return turns
     context.repair("pad_last_turn", turns[-1].message, "a user turn was put after the last turn")
@@ -329,6 +333,7 @@ TURN_STEPS: tuple[Step, ...] = (
     say_error_status,
     fill_empty_turns,
     name_documents,
+    guard_last_turn,
     text_beside_documents,
     pad_conversation,
 )
