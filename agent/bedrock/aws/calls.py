@@ -96,7 +96,9 @@ _Told = tuple[Event | None, list[Event]]
 
 def _tell_reasoning(value: Mapping[str, Any]) -> _Told:
     reasoning = value.get("reasoningText") or {}
-    told = [{"reasoningContent": {name: reasoning[name]}} for name in ("text", "signature") if reasoning.get(name)]
+    told: list[Event] = [{"reasoningContent": {"text": reasoning["text"]}}] if "text" in reasoning else []
+    if reasoning.get("signature"):
+        told.append({"reasoningContent": {"signature": reasoning["signature"]}})
     if value.get("redactedContent"):
         told.append({"reasoningContent": {"redactedContent": value["redactedContent"]}})
     return None, told
