@@ -53,7 +53,8 @@ def stream_of(events: Iterable[Any]) -> ChatStream:
 
 
 def chunks(*events: Any, **options: Any) -> list[dict[str, Any]]:
-    return list(chunks_of(stream_of(events), **options))
+    stream = stream_of(events)
+    return list(chunks_of(stream, ChunkMaker(stream.partial(), **options)))
 
 
 def deltas(told: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -44,11 +44,16 @@ class ChunkMaker:
 
     `head` gives id, time and model: what `ChatStream.partial()` says before the first event. With `include_usage` the
     usage is a chunk of its own without choices, as OpenAI sends it; otherwise it stands on the chunk with the finish
-    reason, where most runtimes look for it unasked.
+    reason, where most runtimes look for it unasked. `call_id` may rename the first tool call.
     """
 
     def __init__(
-        self, head: Completion, *, include_usage: bool = False, reasoning_format: str = REASONING_FORMAT
+        self,
+        head: Completion,
+        *,
+        include_usage: bool = False,
+        reasoning_format: str = REASONING_FORMAT,
+        call_id: Callable[[str], str] | None = None,
     ) -> None:
         self._head = {
             "id": head.id,
@@ -58,13 +63,14 @@ class ChunkMaker:
         }
         self._include_usage = include_usage
         self._reasoning_format = reasoning_format
+        self._call_id = call_id
         self._begin()
 
     def _begin(self) -> None:
         self._begun = False
         self._text = _Text()
         self._reasoning = _Reasoning(self._reasoning_format)
-        self._calls = _Calls()
+        self._calls = _Calls(self._call_id)
 
     def __call__(self, event: Event) -> list[Chunk]:
         """The chunks that tell this event; none for what only the last chunk tells."""
@@ -142,12 +148,17 @@ class ChunkMaker:
     }
 
 
-def chunks_of(stream: ChatStream, *, include_usage: bool = False) -> Iterator[Chunk]:
+def chunks_of(
+    stream: ChatStream, make: ChunkMaker | None = None, when_complete: Callable[[Completion], Any] | None = None
+) -> Iterator[Chunk]:
     """The chunks of a stream; raises what the stream raises, and no last chunk comes before the answer is complete."""
-    make = ChunkMaker(stream.partial(), include_usage=include_usage)
+    make = make or ChunkMaker(stream.partial())
     for event in stream:
         yield from make(event)
-    yield from make.last(stream.completion())
+    completion = stream.completion()
+    if when_complete is not None:
+        when_complete(completion)
+    yield from make.last(completion)
 
 
 def _whole_parts(message: Any) -> Delta:
@@ -299,7 +310,8 @@ class _Call:
 class _Calls:
     """Tool calls, numbered from 0 without gaps; those of tools that the service runs itself are left out."""
 
-    def __init__(self) -> None:
+    def __init__(self, rename_first: Callable[[str], str] | None) -> None:
+        self._rename_first = rename_first
         self._calls: dict[int, _Call] = {}
         self._of_the_service: set[int] = set()
 
@@ -332,6 +344,8 @@ class _Calls:
                 yield from self._without_arguments(call)
 
     def _open(self, block: int, call_id: str, name: str) -> Deltas:
+        if self._rename_first is not None and not self._calls:
+            call_id = self._rename_first(call_id)
         call = self._calls[block] = _Call(len(self._calls))
         function = {"name": name, "arguments": ""}
         return ({"tool_calls": [{"index": call.index, "id": call_id, "type": "function", "function": function}]},)

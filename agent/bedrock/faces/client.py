@@ -9,9 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from ..aws import calls, clients
+from ..aws.cache import ClientCache
 from ..aws.credentials import Credentials, resolve_region
 from ..aws.prewarm import warm_up
 from ..aws.settings import ClientSettings
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ..response.completion import Completion
+    from .completions import Chat
+    from .models_list import Models
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +85,7 @@ class Bedrock:
             "max_attempts": max_attempts,
             "max_connections": max_connections,
         }
-        self._clients = clients.ClientCache()
+        self._clients = ClientCache()
         self._refuse_mixed_arguments()
         ClientSettings.from_environment(**self._arguments)
 
@@ -118,6 +123,38 @@ class Bedrock:
             clients.fingerprint(self._credentials, settings),
             lambda: clients.build_runtime_client(region, settings, self._credentials),
         )
+
+    @property
+    def control_client(self) -> Any:
+        """The `bedrock` control-plane client of the region, for lists of models and profiles, built at first use."""
+        region = self.region
+        settings = ClientSettings.from_environment(**self._arguments)
+        return self._clients.get_or_build(
+            ("bedrock", region),
+            clients.fingerprint(self._credentials, settings),
+            lambda: clients.build_control_client(region, settings, self._credentials),
+        )
+
+    @cached_property
+    def chat(self) -> Chat:
+        """`chat.completions.create(...)`, as `openai.OpenAI()` has it."""
+        from .completions import Chat
+
+        return Chat(self)
+
+    @cached_property
+    def models(self) -> Models:
+        """`models.list()`, as `openai.OpenAI()` has it."""
+        from .models_list import Models
+
+        return Models(self)
+
+    def with_options(self, **changes: Any) -> Self:
+        """Another `Bedrock` like this one, with other arguments; it has connections of its own."""
+        credentials = {field.name: getattr(self._credentials, field.name) for field in fields(self._credentials)}
+        hooks = {field.name: getattr(self._hooks, field.name) for field in fields(self._hooks)}
+        given = {"region": self._region, "client": self._client, **credentials, **self._arguments, **hooks}
+        return type(self)(**{**given, **changes})
 
     def close(self) -> None:
         """Give up the connections that this instance opened; it stays usable and would open new ones."""

@@ -1,0 +1,155 @@
+"""The one core under the OpenAI-shaped faces: a chat-completions body in, a completion or a stream out.
+
+The client, the transport and the server take their bodies apart here, call `Bedrock` here, and have reasoning carried
+here through runtimes that keep only text and tool calls. Nothing is converted: that is the builder's and the response
+room's business. Nothing here knows HTTP or the openai SDK.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..carriers import ReasoningStore, pack_call_id
+from ..errors import InvalidRequestError, SettingsError
+from ..request.options import split_body
+from .chunks import Chunk, ChunkMaker, chunks_of
+
+if TYPE_CHECKING:
+    from ..chat import ChatStream
+    from ..response.completion import Completion
+    from .client import Bedrock
+
+logger = logging.getLogger(__name__)
+
+Carry = Literal["store", "ids", "none"]
+"""How reasoning survives a runtime that does not send it back: kept in this process, packed into ids, or not at all."""
+
+_VARIANTS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A chat-completions body taken apart; `options` are those of the builder."""
+
+    model: str
+    messages: Sequence[Any]
+    tools: Sequence[Any] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    stream: bool = False
+    include_usage: bool = False
+
+
+def read_body(body: Any) -> ChatRequest:
+    """The body taken apart; keys that nobody here knows go to the builder, which reports and leaves them out.
+
+    Raises InvalidRequestError for what is no body at all; everything else is the builder's to judge.
+    """
+    if not isinstance(body, Mapping):
+        raise InvalidRequestError("the body is not a JSON object")
+    model = body.get("model")
+    if not isinstance(model, str) or not model.strip():
+        raise InvalidRequestError("names no model", field="model")
+    messages, tools = _list(body, "messages"), _list(body, "tools")
+    options, unknown = split_body(body)
+    if unknown:
+        options["extra"] = {**options.get("extra", {}), **{name: body[name] for name in unknown if name not in _OURS}}
+    stream = options.pop("stream", None) is True
+    include_usage = _asks_for_usage(options.pop("stream_options", None))
+    return ChatRequest(model.strip(), messages or (), tools, options, stream, include_usage)
+
+
+_OURS = frozenset({"extra", "fetch", "lenient_images", "reasoning_store"})
+"""Options of this process, which no body from outside may set."""
+
+
+def _list(body: Mapping[str, Any], name: str) -> list[Any] | None:
+    value = body.get(name)
+    if value is None or isinstance(value, list):
+        return value
+    if isinstance(value, (str, bytes, Mapping)):
+        raise InvalidRequestError("is not a list", field=name)
+    try:
+        return list(value)
+    except TypeError:
+        raise InvalidRequestError("is not a list", field=name) from None
+
+
+def _asks_for_usage(stream_options: Any) -> bool:
+    return isinstance(stream_options, Mapping) and stream_options.get("include_usage") is True
+
+
+class ChatCore:
+    """Calls `Bedrock` for OpenAI-shaped faces; shared by threads."""
+
+    def __init__(self, bedrock: Bedrock, *, carry: Carry = "store") -> None:
+        if carry not in ("store", "ids", "none"):
+            raise SettingsError(f'carry_reasoning is {carry!r}: expected "store", "ids" or "none"')
+        self.bedrock = bedrock
+        self._packs_ids = carry == "ids"
+        self._store = ReasoningStore() if carry == "store" else None
+        self._variants: OrderedDict[tuple[tuple[str, Any], ...], Bedrock] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def variant(self, **settings: Any) -> Bedrock:
+        """`Bedrock` with other client settings, kept for the next call that asks for the same; None means its own."""
+        wanted = tuple(sorted((name, value) for name, value in settings.items() if value is not None))
+        if not wanted:
+            return self.bedrock
+        with self._lock:
+            kept = self._variants.pop(wanted, None) or self.bedrock.with_options(**dict(wanted))
+            self._variants[wanted] = kept
+            if len(self._variants) > _VARIANTS:
+                self._variants.popitem(last=False)
+        return kept
+
+    def complete(self, request: ChatRequest, bedrock: Bedrock | None = None) -> Completion:
+        """The whole answer."""
+        call = (bedrock or self.bedrock).complete
+        return self.carried(call(request.model, request.messages, request.tools, **self.options(request)))
+
+    def open(self, request: ChatRequest, bedrock: Bedrock | None = None, **callbacks: Any) -> ChatStream:
+        """The answer as it comes."""
+        call = (bedrock or self.bedrock).stream
+        return call(request.model, request.messages, request.tools, **callbacks, **self.options(request))
+
+    def chunks(self, stream: ChatStream, *, include_usage: bool = False) -> Iterator[Chunk]:
+        """The chunks of a stream; raises what the stream raises."""
+        return chunks_of(stream, self.chunk_maker(stream, include_usage=include_usage), self.remembered)
+
+    def chunk_maker(self, stream: Any, *, include_usage: bool = False) -> ChunkMaker:
+        """What makes the chunks of a stream, sync or async."""
+        pack = partial(_packed, stream) if self._packs_ids else None
+        return ChunkMaker(stream.partial(), include_usage=include_usage, call_id=pack)
+
+    def options(self, request: ChatRequest) -> dict[str, Any]:
+        """The options of a request, and where to look for the reasoning of its history."""
+        options = dict(request.options)
+        if self._store is not None:
+            options.setdefault("reasoning_store", self._store)
+        return options
+
+    def carried(self, completion: Completion) -> Completion:
+        """The completion, its reasoning on the way through whatever the runtime does to it."""
+        calls = completion.message.tool_calls
+        if self._packs_ids and calls:
+            calls[0].id = pack_call_id(calls[0].id, completion.message.bedrock_content_blocks)
+        return self.remembered(completion)
+
+    def remembered(self, completion: Completion) -> Completion:
+        """The completion, its reasoning kept for the turn in which the tool results come."""
+        if self._store is not None:
+            message: Any = completion.message  # read like a mapping, which it is in all but name
+            self._store.remember(message)
+        return completion
+
+
+def _packed(stream: Any, call_id: str) -> str:
+    """The id with what came before the call, since more cannot be known when a stream has to name it."""
+    so_far = stream.partial().message.bedrock_content_blocks
+    return pack_call_id(call_id, [*so_far, {"toolUse": {"toolUseId": call_id}}])
