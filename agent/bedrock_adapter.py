@@ -2,41 +2,23 @@
 
 This module is the composition root. Its functions look their collaborators up in this module's own globals when they are
 called, because loops and test-suites patch them here, and hand clients down; inner rooms never fetch a client. Importing
-it loads neither boto3, botocore nor urllib3: that happens when the first client is built. All imports are relative, so
-that the folder works under whatever package holds it.
+it loads neither boto3, botocore nor urllib3, and of the house only what is named here without being called: the rooms
+are imported by the functions that enter them. All imports are relative, so that the folder works under whatever package
+holds it.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from .bedrock.aws.cache import ClientCache
 
-from .bedrock import errors as _errors
-from .bedrock.aws import calls as _calls
-from .bedrock.aws import catalog as _catalog
-from .bedrock.aws import clients as _clients
-from .bedrock.aws import credentials as _credentials
-from .bedrock.chat import ChatStream, complete
-from .bedrock.errors import (
-    CONTEXT_OVERFLOW_PATTERNS,
-    OVERLOAD_PATTERNS,
-    THROTTLE_PATTERNS,
-    is_stale_connection_error,
-    is_streaming_access_denied_error,
-)
-from .bedrock.faces import client as _client
-from .bedrock.faces import environment as _environment
-from .bedrock.faces.callbacks import Callbacks
-from .bedrock.models import profiles as _profiles
-from .bedrock.models.ids import split_model_id
-from .bedrock.notes import AliasMemory, noted, notes_of_answer
-from .bedrock.request import build as _build
-from .bedrock.request import messages as _messages
-from .bedrock.request import tools as _tools
-from .bedrock.request.context import Context
-from .bedrock.request.options import RequestOptions
-from .bedrock.response.completion import Completion, finish_reason
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from .bedrock.errors import CONTEXT_OVERFLOW_PATTERNS, OVERLOAD_PATTERNS, THROTTLE_PATTERNS
+    from .bedrock.models.profiles import BEDROCK_CONTEXT_LENGTHS, BEDROCK_DEFAULT_CONTEXT_LENGTH
+    from .bedrock.response.completion import Completion
 
 __all__ = [
     "BEDROCK_CONTEXT_LENGTHS",
@@ -70,21 +52,29 @@ __all__ = [
     "stream_converse_with_callbacks",
 ]
 
-logger = logging.getLogger(__name__)
-
 _MIN_BOTO3_VERSION = (1, 34, 59)
 
 _EMPTY_TEXT_PLACEHOLDER = "(empty)"
 
-BEDROCK_CONTEXT_LENGTHS = _profiles.BEDROCK_CONTEXT_LENGTHS
-BEDROCK_DEFAULT_CONTEXT_LENGTH = _profiles.BEDROCK_DEFAULT_CONTEXT_LENGTH
+_bedrock_runtime_client_cache = ClientCache()
+_bedrock_control_client_cache = ClientCache()
 
-_bedrock_runtime_client_cache = _clients.ClientCache()
-_bedrock_control_client_cache = _clients.ClientCache()
-_discovery_cache = _catalog.DiscoveryCache()
-_tool_names = AliasMemory()
+_TABLES = {
+    "BEDROCK_CONTEXT_LENGTHS": "models.profiles",
+    "BEDROCK_DEFAULT_CONTEXT_LENGTH": "models.profiles",
+    "CONTEXT_OVERFLOW_PATTERNS": "errors",
+    "OVERLOAD_PATTERNS": "errors",
+    "THROTTLE_PATTERNS": "errors",
+}
+"""Tables that this module shows under its own name, and the room where each stands."""
 
-_MODEL_LESS = RequestOptions(prompt_caching=False, lenient_images=True)
+
+def __getattr__(name: str) -> Any:
+    if name not in _TABLES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".bedrock.{_TABLES[name]}", __package__), name)
 
 
 # --- clients ----------------------------------------------------------------------------------------------------------
@@ -114,22 +104,24 @@ def _version_numbers(version: Any) -> tuple[int, ...] | None:
 
 def _get_bedrock_runtime_client(region: str) -> Any:
     """The guarded `bedrock-runtime` client of the region, kept until credentials, endpoint or settings change."""
+    from .bedrock.aws import clients
 
     def build() -> Any:
         _require_boto3()
-        return _clients.build_runtime_client(region)
+        return clients.build_runtime_client(region)
 
-    return _bedrock_runtime_client_cache.get_or_build(region, _clients.fingerprint(), build)
+    return _bedrock_runtime_client_cache.get_or_build(region, clients.fingerprint(), build)
 
 
 def _get_bedrock_control_client(region: str) -> Any:
     """The `bedrock` control-plane client of the region, kept likewise."""
+    from .bedrock.aws import clients
 
     def build() -> Any:
         _require_boto3()
-        return _clients.build_control_client(region)
+        return clients.build_control_client(region)
 
-    return _bedrock_control_client_cache.get_or_build(region, _clients.fingerprint(), build)
+    return _bedrock_control_client_cache.get_or_build(region, clients.fingerprint(), build)
 
 
 def reset_client_cache() -> None:
@@ -148,7 +140,9 @@ def invalidate_runtime_client(region: str) -> bool:
 
 def resolve_aws_auth_env_var(env: Mapping[str, str] | None = None) -> str | None:
     """The variable that credentials come from, "iam-role" where botocore's chain found some, None where nothing is."""
-    return _credentials.auth_env_var(env)
+    from .bedrock.aws.credentials import auth_env_var
+
+    return auth_env_var(env)
 
 
 def has_aws_credentials(env: Mapping[str, str] | None = None) -> bool:
@@ -158,7 +152,9 @@ def has_aws_credentials(env: Mapping[str, str] | None = None) -> bool:
 
 def resolve_bedrock_region(env: Mapping[str, str] | None = None) -> str:
     """AWS_REGION, AWS_DEFAULT_REGION, the profile's region, us-east-1."""
-    return _credentials.resolve_region(environ=env, default=_credentials.DEFAULT_REGION)
+    from .bedrock.aws.credentials import DEFAULT_REGION, resolve_region
+
+    return resolve_region(environ=env, default=DEFAULT_REGION)
 
 
 # --- request ----------------------------------------------------------------------------------------------------------
@@ -175,7 +171,12 @@ def build_converse_kwargs(
     guardrail_config: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Keyword arguments for boto3's `converse` and `converse_stream`; `max_tokens=None` sends no cap."""
-    request = _build.build_request(
+    from .bedrock.faces.client import notes_of
+    from .bedrock.faces.environment import prompt_caching
+    from .bedrock.notes import ALIASES, noted
+    from .bedrock.request.build import build_request
+
+    request = build_request(
         model,
         messages,
         tools,
@@ -184,21 +185,29 @@ def build_converse_kwargs(
         top_p=top_p,
         stop_sequences=stop_sequences,
         guardrail_config=guardrail_config,
-        prompt_caching="drop-in" if _environment.prompt_caching() else False,
+        prompt_caching="drop-in" if prompt_caching() else False,
         lenient_images=True,
     )
-    _tool_names.remember(request.tool_names)
-    return {**request.kwargs, "messages": noted(request.kwargs["messages"], _client.notes_of(model, request))}
+    ALIASES.remember(request.tool_names)
+    return {**request.kwargs, "messages": noted(request.kwargs["messages"], notes_of(model, request))}
 
 
 def convert_messages_to_converse(messages: Sequence[Any]) -> tuple[list[dict[str, Any]] | None, list[dict[str, Any]]]:
     """`(system blocks or None, Converse messages)`, for no model in particular."""
-    return _messages.convert_messages(messages, Context("", _profiles.PERMISSIVE, _MODEL_LESS))
+    from .bedrock.models.profiles import PERMISSIVE
+    from .bedrock.request.context import Context
+    from .bedrock.request.messages import convert_messages
+    from .bedrock.request.options import RequestOptions
+
+    options = RequestOptions(prompt_caching=False, lenient_images=True)
+    return convert_messages(messages, Context("", PERMISSIVE, options))
 
 
 def convert_tools_to_converse(tools: Sequence[Any] | None) -> list[dict[str, Any]]:
     """`[{"toolSpec": ...}]`, empty for no tools."""
-    return _tools.convert_tools(tools)
+    from .bedrock.request.tools import convert_tools
+
+    return convert_tools(tools)
 
 
 def _convert_content_to_converse(content: Any) -> list[dict[str, Any]]:
@@ -219,6 +228,9 @@ def _safe_text(text: Any) -> str:
 
 def normalize_converse_response(response: Mapping[str, Any]) -> Completion:
     """The completion of a whole answer; raises TruncatedResponseError where it has no output or stop reason."""
+    from .bedrock.chat import complete
+    from .bedrock.notes import notes_of_answer
+
     return complete(response, notes_of_answer(response), tool_names=_names_of(response))
 
 
@@ -240,6 +252,10 @@ def stream_converse_with_callbacks(
     `event_stream` is `converse_stream()`'s answer, or any iterable of its events. An interrupt gives the completion of
     what came, with `bedrock.interrupted`; a stream without `messageStop` raises TruncatedResponseError.
     """
+    from .bedrock.chat import ChatStream
+    from .bedrock.faces.callbacks import Callbacks
+    from .bedrock.notes import notes_of_answer
+
     watch = Callbacks(
         on_text_delta=on_text_delta,
         on_tool_start=on_tool_start,
@@ -254,11 +270,15 @@ def stream_converse_with_callbacks(
 
 def _names_of(answer: Any) -> Any:
     """The tool names that came with the answer, else what the process remembers of its aliases."""
-    return notes_of_answer(answer).tool_names or _tool_names
+    from .bedrock.notes import ALIASES, notes_of_answer
+
+    return notes_of_answer(answer).tool_names or ALIASES
 
 
 def _converse_stop_reason_to_openai(stop_reason: str) -> str:
     """OpenAI's finish reason; "stop" for an unknown one."""
+    from .bedrock.response.completion import finish_reason
+
     return finish_reason(stop_reason)
 
 
@@ -280,7 +300,9 @@ def call_converse(
     kwargs = build_converse_kwargs(
         model, messages, tools, max_tokens, temperature, top_p, stop_sequences, guardrail_config
     )
-    return _call(region, _calls.converse, normalize_converse_response, kwargs)
+    from .bedrock.aws.calls import converse
+
+    return _call(region, converse, normalize_converse_response, kwargs)
 
 
 def call_converse_stream(
@@ -298,7 +320,9 @@ def call_converse_stream(
     kwargs = build_converse_kwargs(
         model, messages, tools, max_tokens, temperature, top_p, stop_sequences, guardrail_config
     )
-    return _call(region, _calls.open_stream, normalize_converse_stream_events, kwargs)
+    from .bedrock.aws.calls import open_stream
+
+    return _call(region, open_stream, normalize_converse_stream_events, kwargs)
 
 
 def _call(
@@ -310,7 +334,7 @@ def _call(
         return normalize(call(client, kwargs))
     except Exception as error:
         if is_stale_connection_error(error):
-            logger.warning("region=%s error=%s | evicted the cached client", region, type(error).__name__)
+            _logger().warning("region=%s error=%s | evicted the cached client", region, type(error).__name__)
             invalidate_runtime_client(region)
         raise
 
@@ -320,23 +344,31 @@ def _call(
 
 def is_anthropic_bedrock_model(model_id: str) -> bool:
     """Whether the id, with any geographic prefix, names a Claude model."""
+    from .bedrock.models.ids import split_model_id
+
     identity = split_model_id(model_id)
     return identity.provider == "anthropic" and identity.name.startswith("claude")
 
 
 def _model_supports_tool_use(model_id: str) -> bool:
     """Whether the model can call tools; unknown ones are trusted to."""
-    return _profiles.profile_for(model_id).tools
+    from .bedrock.models.profiles import profile_for
+
+    return profile_for(model_id).tools
 
 
 def _extract_provider_from_arn(arn: str) -> str:
     """The provider of a foundation model's ARN, "" for another."""
-    return _catalog.provider_from_arn(arn)
+    from .bedrock.aws.catalog import provider_from_arn
+
+    return provider_from_arn(arn)
 
 
 def discover_bedrock_models(region: str, provider_filter: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """Active text models that stream, then active inference profiles; what there is when something fails."""
-    return _discovery_cache.discover(region, provider_filter, lambda: _get_bedrock_control_client(region))
+    from .bedrock.aws.catalog import DISCOVERED
+
+    return DISCOVERED.discover(region, provider_filter, lambda: _get_bedrock_control_client(region))
 
 
 def get_bedrock_model_ids(region: str) -> list[str]:
@@ -349,18 +381,22 @@ def bedrock_model_ids_or_none() -> list[str] | None:
     try:
         return get_bedrock_model_ids(resolve_bedrock_region()) or None
     except Exception as error:  # noqa: BLE001 - a model picker asks; whatever ails, it falls back to its own list
-        logger.debug("error=%s | model discovery failed", type(error).__name__)
+        _logger().debug("error=%s | model discovery failed", type(error).__name__)
         return None
 
 
 def reset_discovery_cache() -> None:
     """Forget what discovery found."""
-    _discovery_cache.clear()
+    from .bedrock.aws.catalog import DISCOVERED
+
+    DISCOVERED.clear()
 
 
 def get_bedrock_context_length(model_id: str, region: str = "", probe: bool = True) -> int:
     """The context window in tokens: the longest matching row, else what a probe says, else the default."""
-    known = _profiles.known_context_length(model_id)
+    from .bedrock.models.profiles import BEDROCK_DEFAULT_CONTEXT_LENGTH, known_context_length
+
+    known = known_context_length(model_id)
     if known is not None:
         return known
     probed = probe_bedrock_context_length(model_id, region) if probe and region else None
@@ -369,15 +405,31 @@ def get_bedrock_context_length(model_id: str, region: str = "", probe: bool = Tr
 
 def probe_bedrock_context_length(model_id: str, region: str) -> int | None:
     """The window that the service names when it refuses a long prompt; at most 64 kB are sent, so mostly None."""
+    from .bedrock.aws.catalog import probe_context_length
+
     try:
         client = _get_bedrock_runtime_client(region)
     except Exception as error:  # noqa: BLE001 - a probe answers None, whatever ails the client
-        logger.debug("region=%s error=%s | no client for a context probe", region, type(error).__name__)
+        _logger().debug("region=%s error=%s | no client for a context probe", region, type(error).__name__)
         return None
-    return _catalog.probe_context_length(client, model_id)
+    return probe_context_length(client, model_id)
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------
+
+
+def is_stale_connection_error(exc: BaseException) -> bool:
+    """Whether a dead connection of botocore or urllib3 is to blame, so that the region's client is to be evicted."""
+    from .bedrock import errors
+
+    return errors.is_stale_connection_error(exc)
+
+
+def is_streaming_access_denied_error(exc: BaseException) -> bool:
+    """Whether IAM denies InvokeModelWithResponseStream, so that a whole answer may still be had."""
+    from .bedrock import errors
+
+    return errors.is_streaming_access_denied_error(exc)
 
 
 def is_context_overflow_error(error_message: str) -> bool:
@@ -387,4 +439,12 @@ def is_context_overflow_error(error_message: str) -> bool:
 
 def classify_bedrock_error(error_message: str) -> str:
     """One of "context_overflow", "rate_limit", "overloaded" or "unknown", from the text alone."""
-    return _errors.classify_text(error_message)
+    from .bedrock.errors import classify_text
+
+    return classify_text(error_message)
+
+
+def _logger() -> Any:
+    import logging
+
+    return logging.getLogger(__name__)

@@ -22,18 +22,23 @@ Names are loaded when they are first asked for, so that importing the package co
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .chat import ChatStream as ChatStream
     from .errors import BedrockError as BedrockError
     from .errors import Failure as Failure
     from .errors import InvalidRequestError as InvalidRequestError
     from .errors import classify as classify
+    from .faces.aio import AsyncBedrock as AsyncBedrock
+    from .faces.aio import AsyncChatStream as AsyncChatStream
     from .faces.client import Bedrock as Bedrock
     from .response.completion import Completion as Completion
 
 _HOMES = {
+    "AsyncBedrock": "faces.aio",
+    "AsyncChatStream": "faces.aio",
     "Bedrock": "faces.client",
     "BedrockError": "errors",
     "ChatStream": "chat",

@@ -82,3 +82,7 @@ class AliasMemory:
         """Drop everything."""
         with self._lock:
             self._names.clear()
+
+
+ALIASES = AliasMemory()
+"""What this process remembers of the names that requests of the drop-in gave to tools."""

@@ -19,7 +19,8 @@ from botocore.client import BaseClient
 from botocore.stub import Stubber
 
 from agent.bedrock.aws import clients
-from agent.bedrock.aws.clients import ClientCache, build_control_client, build_runtime_client, fingerprint
+from agent.bedrock.aws.cache import ClientCache
+from agent.bedrock.aws.clients import build_control_client, build_runtime_client, fingerprint
 from agent.bedrock.aws.credentials import Credentials
 from agent.bedrock.aws.settings import ClientSettings
 from agent.bedrock.testing import FakeBedrock, Reply

@@ -174,6 +174,10 @@ class DiscoveryCache:
         return (self._clock or time.monotonic)()
 
 
+DISCOVERED = DiscoveryCache()
+"""What this process has discovered; the drop-in's."""
+
+
 def _copied(models: list[Model]) -> list[Model]:
     """A list of the caller's own, so that what is kept cannot be changed through it."""
     return [
