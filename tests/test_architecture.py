@@ -61,8 +61,11 @@ FAMILIES = re.compile(
     re.IGNORECASE,
 )
 
-FORMAT_WORDS = {("accumulator.py", "anthropic-claude-v1"), ("reasoning.py", "anthropic")}
-"""File and string: words with a family's name in them that name one of OpenRouter's formats, not a model."""
+WORDS_OF_OTHERS = re.compile(r"anthropic_beta|anthropic-claude-v1")
+"""A request field of OpenAI-shaped bodies, and a format of OpenRouter's: named after a family, but no fact about one."""
+
+FORMAT_PREFIXES = {("reasoning.py", "anthropic")}
+"""File and string: how OpenRouter's formats of signed reasoning begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +203,8 @@ def test_no_family_of_models_is_named_in_the_flow_of_request_and_response() -> N
         for module in modules()
         if module.room in {"request", "response"}
         for node in _strings_in_code(module.tree)
-        if FAMILIES.search(node.value) and (module.path.name, node.value) not in FORMAT_WORDS
+        if FAMILIES.search(WORDS_OF_OTHERS.sub("", node.value))
+        and (module.path.name, node.value) not in FORMAT_PREFIXES
     ]
     assert not wrong, "family facts live in models/profiles.py:\n" + "\n".join(wrong)
 
@@ -273,7 +277,9 @@ def test_importing_loads_neither_aws_libraries_nor_heavy_ones(module: str) -> No
 
 @pytest.mark.parametrize("module", MODULES_TO_IMPORT)
 def test_importing_costs_at_most_fifty_milliseconds(module: str) -> None:
-    """The smallest of several runs: a busy machine makes single ones slow, never fast."""
-    spent = "import time; start = time.perf_counter(); import {}; print((time.perf_counter() - start) * 1000)"
-    cost = min(float(_printed(spent.format(module))) for _ in range(5))
-    assert cost <= 50, f"{cost:.1f} ms"
+    """The quickest of several runs: other tests make single ones slow, nothing makes one too fast."""
+    code = f"import time; start = time.perf_counter(); import {module}; print((time.perf_counter() - start) * 1000)"
+    runs: list[float] = []
+    while len(runs) < 10 and min(runs, default=100) > 50:
+        runs.append(float(_printed(code)))
+    assert min(runs) <= 50, f"{min(runs):.1f} ms"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from base64 import b64encode
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agent.bedrock import classify
 from agent.bedrock.blocks import from_json
 from agent.bedrock.response.accumulator import fold
 from agent.bedrock.response.decoder import events_from_response
@@ -115,8 +117,13 @@ def test_made_up_traffic_passes(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "nothing lost, nothing unclassified" in capsys.readouterr().out
 
 
-def test_a_refusal_without_a_kind_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    recording(tmp_path, "odd", {"message": "Fnord."}, status=418)
+def test_a_refusal_without_a_kind_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording(tmp_path, "odd", {"message": "Fnord."}, status=400)
+    assert main([str(tmp_path)]) == 0
+    unknown = dataclasses.replace(classify(ValueError()), kind="unknown")
+    monkeypatch.setattr("workshop.recordings.classify", lambda error: unknown)
     assert main([str(tmp_path)]) == 1
     assert "odd: unclassified" in capsys.readouterr().out
 

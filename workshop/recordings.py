@@ -135,14 +135,13 @@ class Judge:
             recording.model,
             openai_history(request),
             openai_tools(request),
-            prompt_caching=False,
+            prompt_caching=_has_cache_points(request),  # with points of the caller's own none are added
             padding=False,
-        ).kwargs
-        accepted = recording.status == 200
+        )
+        if recording.status != 200 and built.repairs:
+            return  # the service refused it as it is; what the builder changed, it reports
         for name in ("system", "messages"):
-            before, after = _plain_turns(request.get(name) or []), _plain_turns(built.get(name) or [])
-            if not accepted and name == "messages":  # a refused history may be divided anew; its blocks have to stay
-                before, after = _flat(before), _flat(after)
+            before, after = _plain_turns(request.get(name) or []), _plain_turns(built.kwargs.get(name) or [])
             if before != after:
                 yield f"{name}: {_first_difference(before, after)}"
 
@@ -322,7 +321,7 @@ def _part(block: Block) -> Json:
 
 def openai_tools(request: Body) -> list[Body]:
     """Converse's tools as OpenAI's functions; cache points and system tools as Converse has them."""
-    return [_tool(tool) for tool in (request.get("toolConfig") or {}).get("tools", ()) if "cachePoint" not in tool]
+    return [_tool(tool) for tool in (request.get("toolConfig") or {}).get("tools", ())]
 
 
 def _tool(tool: Body) -> Body:
@@ -331,6 +330,12 @@ def _tool(tool: Body) -> Body:
     spec = tool["toolSpec"]
     named = {name: spec[name] for name in ("name", "description", "strict") if name in spec}
     return {"type": "function", "function": {**named, "parameters": spec["inputSchema"]["json"]}}
+
+
+def _has_cache_points(request: Body) -> bool:
+    turns = [turn["content"] for turn in request["messages"]]
+    tools = (request.get("toolConfig") or {}).get("tools") or []
+    return any("cachePoint" in block for blocks in (request.get("system") or [], tools, *turns) for block in blocks)
 
 
 def _plain_turns(turns: Sequence[Body]) -> list[Json]:
@@ -353,11 +358,8 @@ def _plain_block(block: Block) -> Block:
 
 
 def _is_blank(block: Block) -> bool:
-    return isinstance(block.get("text"), str) and not block["text"].strip()
-
-
-def _flat(turns: Sequence[Body]) -> list[Json]:
-    return [block for turn in turns for block in turn["content"]]
+    """Whether a block is white space, or what stands for white space that was needed."""
+    return isinstance(block.get("text"), str) and block["text"].strip() in {"", "(empty)"}
 
 
 def _first_difference(before: Json, after: Json, place: str = "") -> str:

@@ -142,7 +142,13 @@ def without_blanks(blocks: list[Block], place: Place) -> list[Block]:
     """Leave out blank text; the service refuses it wherever it stands (threads opencode 15715, hermes-agent 9486)."""
     if not any("text" in block and is_blank(block["text"]) for block in blocks):
         return blocks
-    kept = [block for block in blocks if not ("text" in block and is_blank(block["text"]))]
+    kept: list[Block] = []
+    for block, following in zip(blocks, [*blocks[1:], {}], strict=True):
+        if "text" not in block or not is_blank(block["text"]):
+            kept.append(block)
+        elif kept and "document" in kept[-1] and "cachePoint" in following:
+            # A point may not follow a document that is no PDF; the white space between them was accepted (recorded 2025).
+            kept.append({"text": EMPTY_TEXT})
     if kept and any("text" in block and block["text"] for block in blocks if block not in kept):
         place.repair("drop_blank_text", "white space beside other content was left out")
     return kept
