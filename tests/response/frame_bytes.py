@@ -7,6 +7,7 @@ from binascii import crc32
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import botocore.session
@@ -96,7 +97,7 @@ def new_decoder() -> FrameDecoder:
 def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
     """The bytes, cut at these places."""
     edges = [0, *sorted({place % (len(data) + 1) for place in places}), len(data)]
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(edges)]
 
 
 class _Source:

@@ -21,7 +21,6 @@ from agent.bedrock.response.frames import Fault, FrameError, parse_headers
 from agent.bedrock.testing.frames import encode_json, error_frame, event_frame, exception_frame
 
 from .frame_bytes import (
-    JSON_HEADERS,
     SHORT_STREAM,
     botocores,
     cut,

@@ -87,6 +87,14 @@ NO_HURRY = Patience()
 _LINE_END = b"\r\n"
 
 
+class NoChunkError(Exception):
+    """Bytes where a chunk's size ought to stand; `line` is their beginning."""
+
+    def __init__(self, line: bytes) -> None:
+        super().__init__(f"no chunk size: {line[:80]!r}")
+        self.line = line[:80]
+
+
 class Chunked:
     """Chunked transfer coding, undone; a chunk is passed on as far as it has come."""
 
@@ -99,7 +107,7 @@ class Chunked:
         self._in_trailers = False
 
     def feed(self, data: bytes) -> bytes:
-        """The body bytes among these; ValueError with the line that is no chunk size."""
+        """The body bytes among these; NoChunkError where a chunk's size is missing."""
         if self._line:
             data, self._line = self._line + data, b""
         position, size = self._left, len(data)
@@ -138,7 +146,7 @@ class Chunked:
 
     def _keep_line(self, line: bytes) -> None:
         if len(line) > MAX_LINE_LENGTH:
-            raise ValueError(line[:80])
+            raise NoChunkError(line)
         self._line = line
 
 
@@ -149,7 +157,7 @@ def _chunk_size(line: bytes) -> int:
     except ValueError:
         size = -1
     if size < 0:
-        raise ValueError(line[:80])
+        raise NoChunkError(line)
     return size
 
 
@@ -221,8 +229,9 @@ class Body:
 
     def begin(self) -> None:
         """Take note of the first event: from now on silence counts."""
-        self._begun = True
-        self._steady = False
+        if not self._begun:
+            self._begun = True
+            self._steady = False
 
     def receive(self, since: float) -> bytes:
         """Body bytes as soon as there are some, b"" at the end; `since` is when the wait for an event began."""
@@ -314,8 +323,8 @@ class SocketBody(Body):
                 return self._end_of_input()
             try:
                 data = self._framing.feed(arrived)
-            except ValueError as error:
-                raise self._no_chunk(error.args[0]) from None
+            except NoChunkError as error:
+                raise self._no_chunk(error.line) from None
         if self._framing.ended:
             self._finish()
         return data

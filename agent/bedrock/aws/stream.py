@@ -16,11 +16,12 @@ import functools
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import BedrockError, TruncatedResponseError
-from .body import Patience, open_body
+from .body import Body, Patience, open_body
 
 if TYPE_CHECKING:
     from botocore.eventstream import EventStream
@@ -96,6 +97,9 @@ class FastStream:
         self._patience = patience
         self._body = open_body(raw)
         self._body.watch(patience)
+        # Not __del__: in a dropped reference cycle the socket's own finalizer might come first, and complain.
+        self._dropped = weakref.finalize(self, _close_quietly, self._body)
+        self._dropped.atexit = False
 
     @property
     def message_stopped(self) -> bool:
@@ -109,13 +113,14 @@ class FastStream:
         deadline: float | None = None,
         on_interrupt_check: Callable[[], Any] | None = None,
     ) -> None:
-        """Limit the waiting, before or between events: None leaves the client's idle timeout, and sets no other limit.
+        """Limit the waiting, before or between events; None leaves what was said before (at first: the idle timeout).
 
         `deadline` is a moment of `time.monotonic()`. `on_interrupt_check` is asked every 50 ms while nothing arrives, in
         the thread that iterates; when it returns something true, the stream ends with CallInterruptedError.
         """
-        idle = self._patience.idle_timeout if idle_timeout is None else idle_timeout
-        self._body.watch(Patience(idle, deadline, on_interrupt_check))
+        said: dict[str, Any] = {"idle_timeout": idle_timeout, "deadline": deadline, "interrupted": on_interrupt_check}
+        self._patience = replace(self._patience, **{name: value for name, value in said.items() if value is not None})
+        self._body.watch(self._patience)
 
     def __iter__(self) -> Iterator[Event]:
         """The events as botocore gives them; leaving the loop early closes the stream."""
@@ -148,12 +153,6 @@ class FastStream:
                 raise NoInitialResponseError
         raise NoInitialResponseError
 
-    def __del__(self) -> None:
-        body = getattr(self, "_body", None)
-        if body is not None:
-            with contextlib.suppress(Exception):  # a dropped stream has nobody to tell
-                body.close()
-
     def _refill(self) -> bool:
         """Wait until there are events to deliver; False at the end."""
         if self._ended:
@@ -180,6 +179,7 @@ class FastStream:
 
     def _end(self) -> None:
         self._ended = True
+        self._dropped.detach()
         if self._decoder.leftover:
             raise TruncatedResponseError(
                 f"the stream ended inside a frame, {self._decoder.leftover} bytes after the last event",
@@ -201,6 +201,11 @@ class FastStream:
             return error
         failure.request_id = self.request_id
         return failure
+
+
+def _close_quietly(body: Body) -> None:
+    with contextlib.suppress(Exception):  # a dropped stream has nobody to tell
+        body.close()
 
 
 _BOTOCORE_ERRORS = {

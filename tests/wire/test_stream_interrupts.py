@@ -1,0 +1,264 @@
+"""Whoever waits for an event can be woken, and does not wait longer than was said: plain and over TLS."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import pytest
+from urllib3.exceptions import ReadTimeoutError
+
+from agent.bedrock.aws.body import POLL_INTERVAL
+from agent.bedrock.errors import CallInterruptedError, DeadlineExceededError, IdleTimeoutError
+from agent.bedrock.testing import FakeBedrock, Framing, Reply, Stall
+
+from .relay import Relay, in_pieces
+from .streaming import EVENTS, HELLO, SLACK, WAKING, fast_client, later, open_stream, port_of, promptly
+
+SILENCES = [Stall(0), Stall(0, byte=7), Stall(3), Stall(3, byte=20), Stall(EVENTS)]
+"""Before the first event, inside it, between two, inside one, and before the end of the body."""
+
+
+def whole_events(fault: Stall) -> int:
+    """How many events come before the silence."""
+    return fault.at
+
+
+@contextmanager
+def silent_stream(wire: Any, fault: Stall, *, idle_timeout: float = 0, **options: Any) -> Iterator[Any]:
+    """A stream that falls silent, with all its events before that already delivered."""
+    fake, reach = wire
+    framing = options.pop("framing", None)
+    fake.queue(Reply(HELLO, framing=framing, fault=fault))
+    client = fast_client(fake, idle_timeout=idle_timeout, **reach, **options)
+    stream = open_stream(client)
+    events = iter(stream)
+    assert len(list(islice(events, whole_events(fault)))) == whole_events(fault)
+    stream.rest = events
+    yield stream
+    assert fake.wait_for(lambda fake: fake.open_connections == 0), "the connection is closed"
+    assert len(list(open_stream(client))) == EVENTS, "the next call works"
+    client.close()
+
+
+@pytest.mark.parametrize("fault", SILENCES)
+@pytest.mark.parametrize("framing", [Framing.CHUNKED, Framing.EOF])
+def test_closing_from_another_thread_wakes_a_blocked_read(wire: Any, fault: Stall, framing: Framing) -> None:
+    assert promptly(lambda: _seconds_until_woken(wire, fault, framing))
+
+
+def _seconds_until_woken(wire: Any, fault: Stall, framing: Framing) -> float:
+    with silent_stream(wire, fault, framing=framing) as stream, later(0.03, stream.close) as closing:
+        with pytest.raises(CallInterruptedError) as caught:
+            next(stream.rest)
+        woken = time.monotonic()
+        assert caught.value.request_id == stream.request_id is not None
+    return woken - closing[0]
+
+
+def test_every_reader_of_many_is_woken_at_once(wire: Any) -> None:
+    fake, reach = wire
+    client = fast_client(fake, max_pool_connections=20, **reach)
+    fake.queue(*[Reply(HELLO, fault=Stall(3)) for _ in range(20)])
+    streams = [open_stream(client) for _ in range(20)]
+    woken: list[float] = []
+
+    def read(stream: Any) -> None:
+        with pytest.raises(CallInterruptedError):
+            list(stream)
+        woken.append(time.monotonic())
+
+    readers = [threading.Thread(target=read, args=(stream,)) for stream in streams]
+    for reader in readers:
+        reader.start()
+    time.sleep(0.1)
+    began = time.monotonic()
+    for stream in streams:
+        stream.close()
+    for reader in readers:
+        reader.join()
+    assert len(woken) == 20
+    assert max(woken) - began < WAKING + SLACK
+    client.close()
+
+
+def test_what_was_decoded_but_not_delivered_goes_with_a_closed_stream(fake: FakeBedrock, client: Any) -> None:
+    stream = open_stream(client)
+    events = iter(stream)
+    next(events)
+    fake.queue(Reply(HELLO, fault=Stall(5)))
+    other = open_stream(client)
+    waiting = iter(other)
+    next(waiting)
+    other.close()
+    with pytest.raises(CallInterruptedError):
+        next(waiting)
+    with pytest.raises(CallInterruptedError):
+        next(iter(other))
+    assert len(list(events)) == EVENTS - 1, "the other stream goes on"
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals")
+def test_a_signal_handler_may_close_the_stream_it_interrupts(wire: Any) -> None:
+    with silent_stream(wire, Stall(3)) as stream:
+        previous = signal.signal(signal.SIGALRM, lambda _number, _frame: stream.close())
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            with pytest.raises(CallInterruptedError):
+                next(stream.rest)
+        finally:
+            signal.signal(signal.SIGALRM, previous)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals")
+def test_a_keyboard_interrupt_is_not_swallowed_and_closes_the_connection(wire: Any) -> None:
+    with silent_stream(wire, Stall(3)) as stream:
+
+        def interrupt(_number: int, _frame: Any) -> None:
+            raise KeyboardInterrupt
+
+        previous = signal.signal(signal.SIGALRM, interrupt)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            with pytest.raises(KeyboardInterrupt):
+                next(stream.rest)
+        finally:
+            signal.signal(signal.SIGALRM, previous)
+
+
+# --- the interrupt check --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", SILENCES)
+def test_an_interrupt_check_is_asked_while_the_stream_is_silent(wire: Any, fault: Stall) -> None:
+    asked: list[threading.Thread] = []
+
+    def check() -> bool:
+        asked.append(threading.current_thread())
+        return len(asked) > 3
+
+    with silent_stream(wire, fault) as stream:
+        stream.watch(on_interrupt_check=check)
+        began = time.monotonic()
+        with pytest.raises(CallInterruptedError):
+            next(stream.rest)
+        assert time.monotonic() - began < 3 * POLL_INTERVAL + SLACK
+        assert set(asked) == {threading.current_thread()}, "in the thread that iterates, and in no other"
+
+
+def test_an_interrupt_check_that_raises_ends_the_stream_with_its_own_error(wire: Any) -> None:
+    with silent_stream(wire, Stall(3)) as stream:
+        stream.watch(on_interrupt_check=lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            next(stream.rest)
+
+
+def test_waiting_in_slices_loses_no_byte(wire: Any) -> None:
+    """Portions of 1 to 300 bytes, later than the slices, cut chunks, frames and TLS records anywhere."""
+    fake, reach = wire
+    fake.queue(Reply(HELLO), Reply(HELLO, merge=False))
+    direct = fast_client(fake, **reach)
+    expected = list(open_stream(direct))
+    direct.close()
+    with Relay(port_of(fake), in_pieces([300, 40, 1, 260], POLL_INTERVAL * 1.2)) as relay:
+        client = fast_client(fake, idle_timeout=5, port=relay.own_port, **reach)
+        stream = open_stream(client)
+        checks: list[int] = []
+        stream.watch(on_interrupt_check=lambda: checks.append(1), deadline=time.monotonic() + 30)
+        assert list(stream) == expected
+        assert len(checks) > EVENTS
+        client.close()
+
+
+# --- timeouts -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", [Stall(3), Stall(3, byte=20), Stall(EVENTS)])
+def test_silence_between_events_ends_in_an_idle_timeout(wire: Any, fault: Stall) -> None:
+    with silent_stream(wire, fault, idle_timeout=0.2) as stream:
+        began = time.monotonic()
+        with pytest.raises(IdleTimeoutError) as caught:
+            next(stream.rest)
+        assert 0.2 <= time.monotonic() - began < 0.2 + SLACK
+        assert "0.2" in str(caught.value)
+        assert caught.value.request_id == stream.request_id
+
+
+def test_the_wait_for_the_first_event_is_the_read_timeouts(wire: Any) -> None:
+    with silent_stream(wire, Stall(0), idle_timeout=0.1, read_timeout=0.4) as stream:
+        began = time.monotonic()
+        with pytest.raises(ReadTimeoutError, match=r"HTTPS?ConnectionPool.*Read timed out"):
+            next(stream.rest)
+        assert 0.4 <= time.monotonic() - began < 0.4 + SLACK
+
+
+def test_an_idle_timeout_of_zero_leaves_it_to_the_read_timeout(wire: Any) -> None:
+    with (
+        silent_stream(wire, Stall(3), idle_timeout=0, read_timeout=0.3) as stream,
+        pytest.raises(ReadTimeoutError),
+    ):
+        next(stream.rest)
+
+
+def test_every_event_begins_the_silence_anew_and_a_slow_consumer_does_not_count(wire: Any) -> None:
+    fake, reach = wire
+    fake.queue(Reply(HELLO, pace=0.1))
+    client = fast_client(fake, idle_timeout=0.25, **reach)
+    events = []
+    for event in open_stream(client):
+        events.append(event)
+        time.sleep(0.3 if len(events) == 2 else 0)
+    assert len(events) == EVENTS
+    client.close()
+
+
+@pytest.mark.parametrize("limit", ["idle", "deadline"])
+def test_bytes_that_trickle_without_an_event_do_not_count_as_life(wire: Any, limit: str) -> None:
+    """A read timeout alone would wait for ever: a byte comes every 20 ms, an event never."""
+    fake, reach = wire
+    drip = [Stall(3 + count, seconds=0.02, byte=1) for count in range(100)]
+    fake.queue(Reply(HELLO, fault=drip))
+    client = fast_client(fake, idle_timeout=0.2 if limit == "idle" else 0, **reach)
+    stream = open_stream(client)
+    if limit == "deadline":
+        stream.watch(deadline=time.monotonic() + 0.3)
+    began = time.monotonic()
+    with pytest.raises(IdleTimeoutError if limit == "idle" else DeadlineExceededError):
+        list(stream)
+    assert time.monotonic() - began < 1
+    client.close()
+
+
+@pytest.mark.parametrize("fault", SILENCES)
+def test_a_deadline_ends_the_silence(wire: Any, fault: Stall) -> None:
+    with silent_stream(wire, fault, idle_timeout=10) as stream:
+        began = time.monotonic()
+        stream.watch(deadline=began + 0.2)
+        with pytest.raises(DeadlineExceededError) as caught:
+            next(stream.rest)
+        assert 0.2 <= time.monotonic() - began < 0.2 + SLACK
+        assert caught.value.request_id == stream.request_id
+
+
+def test_a_deadline_ends_a_stream_that_never_falls_silent(fake: FakeBedrock, client: Any) -> None:
+    fake.queue(Reply("x" * 4000, delta_size=1, pace=0.005))
+    stream = open_stream(client)
+    began = time.monotonic()
+    stream.watch(deadline=began + 0.3)
+    with pytest.raises(DeadlineExceededError):
+        list(stream)
+    assert 0.3 <= time.monotonic() - began < 0.3 + SLACK
+
+
+def test_limits_may_be_said_one_after_the_other(fake: FakeBedrock, client: Any) -> None:
+    fake.queue(Reply(HELLO, fault=Stall(3)))
+    stream = open_stream(client)
+    stream.watch(deadline=time.monotonic() + 0.2)
+    stream.watch(on_interrupt_check=lambda: False)
+    with pytest.raises(DeadlineExceededError):
+        list(stream)
