@@ -68,10 +68,19 @@ def wire_name(name: Any, context: Context, message: int | None) -> str:
 def wire_call_id(call_id: Any, context: Context, message: int) -> str:
     """The wire form of a tool-call id: as given where it is legal, else shortened and hashed."""
     given = call_id if isinstance(call_id, str) else str(call_id or "")
+    known = context.wire_ids.get(given)
+    if known is None:
+        known = context.wire_ids[given] = _new_wire_id(given, context, message)
+    return known
+
+
+def _new_wire_id(given: str, context: Context, message: int) -> str:
     legal = _LEGAL_WIDE_ID if context.profile.wide_call_ids else _LEGAL_ID
     if legal.fullmatch(given):
         return given
-    original = unpack_call_id(given)[0]
+    original, outline = unpack_call_id(given)
+    if outline is not None:
+        context.kinds.add("carrier")
     if original != given and legal.fullmatch(original):
         return original
     context.repair("alias_call_id", message, "a tool-call id that the service refuses was replaced")
@@ -82,7 +91,9 @@ def call_blocks(message: Mapping[str, Any], context: Context, index: int) -> lis
     """The toolUse blocks of an assistant message's `tool_calls` (or of the older `function_call`)."""
     calls = message.get("tool_calls")
     blocks: list[Block] = []
-    context.open_calls = open_calls = []
+    open_calls: list[tuple[str, str]] = []
+    context.open_calls = open_calls
+    context.answered.clear()
     if calls:
         items = calls if isinstance(calls, (list, tuple)) else [calls]
         blocks = [_call_block(call, context, index, position) for position, call in enumerate(items)]
@@ -91,18 +102,20 @@ def call_blocks(message: Mapping[str, Any], context: Context, index: int) -> lis
         blocks = [_call_block({"function": legacy}, context, index, 0)]
     if blocks:
         context.kinds.add("toolUse")
-        for block in blocks:
-            use = block["toolUse"]
-            open_calls.append((use["toolUseId"], use["name"]))
+        open_calls.extend((block["toolUse"]["toolUseId"], block["toolUse"]["name"]) for block in blocks)
     return blocks
 
 
 def _call_block(call: Any, context: Context, index: int, position: int) -> Block:
-    fields = as_mapping(call) or {}
-    function = as_mapping(fields.get("function")) or as_mapping(fields.get("custom")) or fields
+    fields = call if type(call) is dict else as_mapping(call) or {}
+    function = fields.get("function")
+    if type(function) is not dict:
+        function = as_mapping(function) or as_mapping(fields.get("custom")) or fields
     arguments = function.get("arguments")
     if arguments is None:
         arguments = function.get("input")
+    if "extra_content" in fields:
+        context.kinds.add("carrier")
     call_id = fields.get("id")
     return {
         "toolUse": {
@@ -163,13 +176,13 @@ def result_call_id(message: Mapping[str, Any], context: Context, index: int) -> 
     given = message.get("tool_call_id") or message.get("tool_use_id") or message.get("toolUseId")
     if given:
         wire = wire_call_id(given, context, index)
-        context.open_calls = [call for call in context.open_calls if call[0] != wire]
+        context.answered.add(wire)
         return wire
     name = message.get("name")
     wanted = context.wire_names.get(name) if isinstance(name, str) else None
-    for position, (call_id, call_name) in enumerate(context.open_calls):
-        if wanted is None or call_name == wanted:
-            del context.open_calls[position]
+    for call_id, call_name in context.open_calls:
+        if call_id not in context.answered and (wanted is None or call_name == wanted):
+            context.answered.add(call_id)
             return call_id
     return f"orphan_{index}"
 

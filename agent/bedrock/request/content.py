@@ -63,8 +63,8 @@ def result_blocks(message: Mapping[str, Any], context: Context, index: int) -> l
     status = message.get("status")
     if message.get("is_error") or status == "error":
         result["status"] = "error"
-        context.kinds.add("error_status")
-    elif status == "success" or context.profile.says_success:
+        context.kinds.add("status")
+    elif context.profile.result_status and (status == "success" or context.profile.says_success):
         result["status"] = "success"
     context.kinds.add("toolResult")
     return [{"toolResult": result}, *beside]
@@ -428,7 +428,7 @@ def _native_result(value: Any, place: Place) -> list[Block]:
     call_id = wire_call_id(fields.get("toolUseId"), place.context, place.message)
     result: dict[str, Any] = {"toolUseId": call_id, "content": inside}
     result.update({key: fields[key] for key in ("status", "type") if fields.get(key)})
-    place.context.kinds.add("toolResult")
+    place.context.kinds.update(("toolResult", "status"))
     return [{"toolResult": result}, *beside]
 
 

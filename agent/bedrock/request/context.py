@@ -63,7 +63,9 @@ class Context:
     kinds: set[str] = field(default_factory=set)  # the kinds of content seen, so that steps can skip
     sends_tools: bool = True
     thinks: bool = False  # the request asks for thinking of the kind that rules out a prefill
+    wire_ids: dict[str, str] = field(default_factory=dict)  # the caller's -> wire
     open_calls: list[tuple[str, str]] = field(default_factory=list)  # (wire id, name) of the newest assistant message
+    answered: set[str] = field(default_factory=set)  # wire ids of the results since then
 
     def repair(self, step: str, message: int | None, detail: str) -> None:
         """Record a repair; in strict mode refuse instead."""

@@ -114,8 +114,10 @@ def _assistant(message: Mapping[str, Any], context: Context, index: int) -> list
     if said_in_parts or not _PLAIN_KEYS.issuperset(message):
         texts = [*texts, *_left_over(message, texts, context, index)]
         blocks = without_blanks(assistant_blocks(message, texts, calls, context, index), Place(context, index))
+    elif calls and ("carrier" in context.kinds or context.options.reasoning_store is not None):
+        blocks = assistant_blocks(message, texts, calls, context, index)
     else:
-        blocks = assistant_blocks(message, texts, calls, context, index) if calls else texts
+        blocks = [*texts, *calls]
     if blocks:
         return blocks
     context.repair("fill_blank_text", index, "an assistant message without content became a placeholder")

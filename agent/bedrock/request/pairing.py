@@ -22,6 +22,7 @@ def repair_tool_exchanges(turns: list[Turn], context: Context) -> list[Turn]:
     """Every call answered once, in the next turn, before anything else there; otherwise the service refuses it all."""
     if context.kinds.isdisjoint(("toolUse", "toolResult")) or exchanges_are_legal(turns, context):
         return turns
+    context.kinds.add("beside_result")
     for step in EXCHANGE_STEPS:
         turns = step(turns, context)
     return turns
@@ -33,7 +34,7 @@ def exchanges_are_legal(turns: list[Turn], context: Context) -> bool:
     expected: list[str] = []
     for turn in turns:
         if turn.role == "user":
-            if not _answers(turn, expected):
+            if not _answers(turn, expected, context):
                 return False
             expected = []
         elif expected:
@@ -51,8 +52,8 @@ def _client_calls(turn: Turn) -> list[str]:
     return [b["toolUse"]["toolUseId"] for b in turn.blocks if "toolUse" in b and "type" not in b["toolUse"]]
 
 
-def _answers(turn: Turn, expected: list[str]) -> bool:
-    """Whether the turn begins with exactly the expected results, cache points aside."""
+def _answers(turn: Turn, expected: list[str], context: Context) -> bool:
+    """Whether the turn begins with exactly the expected results, cache points aside; notes other content beside them."""
     found: list[str] = []
     other_content = False
     for block in turn.blocks:
@@ -64,6 +65,8 @@ def _answers(turn: Turn, expected: list[str]) -> bool:
             return False
         elif "cachePoint" not in block:
             other_content = True
+    if found and other_content:
+        context.kinds.add("beside_result")
     return found == expected
 
 
@@ -184,7 +187,7 @@ def _add_missing(turn: Turn, calls: list[str], message: int | None, context: Con
     present = {block["toolResult"]["toolUseId"] for block in turn.blocks if "toolResult" in block}
     for call_id in calls:
         if call_id not in present:
-            context.kinds.add("toolResult")
+            context.kinds.update(("toolResult", "status"))
             context.repair("answer_missing_results", message, "a tool call without a result was answered")
             result: dict[str, Any] = {"toolUseId": call_id, "content": [{"text": NO_RESULT_TEXT}], "status": "error"}
             turn.blocks.append({"toolResult": result})

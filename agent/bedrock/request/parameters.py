@@ -377,7 +377,7 @@ def output_config(wish_in_fields: bool, context: Context) -> dict[str, Any]:
 def response_field_paths(context: Context) -> list[str]:
     """additionalModelResponseFieldPaths: at most 10 JSON pointers of at most 256 characters."""
     paths = list(context.options.additional_model_response_field_paths or ())
-    if len(paths) > 10 or not all(isinstance(path, str) and 1 <= len(path) <= 256 for path in paths):
+    if len(paths) > 10 or not all(1 <= len(path) <= 256 for path in paths):
         raise InvalidRequestError(
             "at most 10 paths of 1 to 256 characters", field="additional_model_response_field_paths"
         )

@@ -41,7 +41,7 @@ def name_refused_media(turns: list[Turn], context: Context) -> list[Turn]:
     """Media of a kind that the model refuses is named in text: one picture must not brick every later turn."""
     refused = context.profile.refused_media
     located = context.profile.s3_sources
-    if context.kinds.isdisjoint(_MEDIA_BLOCKS) and "toolResult" not in context.kinds:
+    if context.kinds.isdisjoint(_MEDIA_BLOCKS):
         return turns
     for turn in turns:
         for position, block in enumerate(turn.blocks):
@@ -207,6 +207,7 @@ def _misplaced(block: Block, allowed: frozenset[str]) -> list[Block]:
 
 
 def _move_media(turn: Turn, allowed: frozenset[str], context: Context) -> None:
+    context.kinds.add("beside_result")
     moved: list[Block] = []
     origins: list[int | None] = []
     last_result = max(i for i, block in enumerate(turn.blocks) if "toolResult" in block)
@@ -233,7 +234,7 @@ def part_results_from_content(turns: list[Turn], context: Context) -> list[Turn]
     "Conversation blocks and tool result blocks cannot be provided in the same turn." (live)
     """
     allowed = context.profile.beside_tool_result
-    if "toolResult" not in context.kinds or allowed >= EVERY_KIND:
+    if "beside_result" not in context.kinds or allowed >= EVERY_KIND:
         return turns
     parted: list[Turn] = []
     for turn in turns:
@@ -265,7 +266,7 @@ def _first_foreign(turn: Turn, allowed: frozenset[str]) -> int | None:
 
 def say_error_status(turns: list[Turn], context: Context) -> list[Turn]:
     """`status` goes to families that are known to take it; elsewhere an error is said in the text of the result."""
-    if context.profile.result_status or "toolResult" not in context.kinds:
+    if context.profile.result_status or "status" not in context.kinds:
         return turns
     for turn in turns:
         for position, block in enumerate(turn.blocks):
@@ -286,8 +287,9 @@ def _without_status(result: Mapping[str, Any]) -> Block:
 
 def fill_empty_turns(turns: list[Turn], context: Context) -> list[Turn]:
     """A turn that lost everything still has to say something; one that ends in reasoning has to end in something else."""
+    points = "cachePoint" in context.kinds
     for turn in turns:
-        if not turn.blocks or all("cachePoint" in block for block in turn.blocks):
+        if not turn.blocks or (points and all("cachePoint" in block for block in turn.blocks)):
             turn.blocks, turn.origins = [{"text": EMPTY_TEXT}], [turn.message]
             context.repair("fill_empty_turn", turn.message, "a turn without content became a placeholder")
         elif "reasoningContent" in turn.blocks[-1] and context.options.padding and context.profile.replay != "verbatim":
