@@ -31,12 +31,14 @@ from .faults import (
 from .recorded import RecordedRequest
 from .script import RawAnswer, Refusal, Reply, ScriptExhaustedError, Usage
 from .server import FakeBedrock
+from .signing import Bearer, Key
 from .wire import FOREVER, Afterwards, End, Framing
 
 __all__ = [
     "FOREVER",
     "MODELLED_EXCEPTIONS",
     "Afterwards",
+    "Bearer",
     "Body",
     "Cited",
     "Cut",
@@ -49,6 +51,7 @@ __all__ = [
     "Hangup",
     "Image",
     "Junk",
+    "Key",
     "Native",
     "RawAnswer",
     "Reasoning",
