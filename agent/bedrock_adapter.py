@@ -105,10 +105,11 @@ def _version_numbers(version: Any) -> tuple[int, ...] | None:
 def _get_bedrock_runtime_client(region: str) -> Any:
     """The guarded `bedrock-runtime` client of the region, kept until credentials, endpoint or settings change."""
     from .bedrock.aws import clients
+    from .bedrock.response.frames import decoder_for
 
     def build() -> Any:
         _require_boto3()
-        return clients.build_runtime_client(region)
+        return clients.build_runtime_client(region, decoder_for=decoder_for)
 
     return _bedrock_runtime_client_cache.get_or_build(region, clients.fingerprint(), build)
 

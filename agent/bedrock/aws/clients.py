@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from types_boto3_bedrock import BedrockClient
     from types_boto3_bedrock_runtime import BedrockRuntimeClient
 
+    from .stream import DecoderFor
+
 USER_AGENT = "bedrock-chat-adapter/0.1.0"
 
 _ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_ENDPOINT_URL_BEDROCK", "AWS_ENDPOINT_URL")
@@ -32,11 +34,19 @@ _CONTROL_READ_TIMEOUT = 20.0
 
 
 def build_runtime_client(
-    region: str, settings: ClientSettings | None = None, credentials: Credentials = AMBIENT
+    region: str,
+    settings: ClientSettings | None = None,
+    credentials: Credentials = AMBIENT,
+    *,
+    decoder_for: DecoderFor | None = None,
 ) -> BedrockRuntimeClient:
-    """A guarded `bedrock-runtime` client; settings default to those of the environment."""
+    """A guarded `bedrock-runtime` client; settings default to those of the environment.
+
+    With `decoder_for` (`response.frames.decoder_for`) its streams are ours, else botocore's.
+    """
     from .explain import explained
     from .guard import guarding
+    from .stream import install_fast_stream
 
     chosen = settings or ClientSettings.from_environment()
     profile = named_profile(credentials)
@@ -51,6 +61,8 @@ def build_runtime_client(
                 verify=_verify(),
                 config=config,
             )
+    if decoder_for is not None:
+        install_fast_stream(client, decoder_for, chosen)
     return client
 
 

@@ -22,6 +22,7 @@ from ..chat import ChatStream, complete
 from ..errors import SettingsError
 from ..notes import CallNotes, noted
 from ..request.build import ConverseRequest, build_request
+from ..response.frames import decoder_for
 from .callbacks import Callbacks
 from .hooks import Hook, Hooks
 
@@ -121,7 +122,7 @@ class Bedrock:
         return self._clients.get_or_build(
             region,
             clients.fingerprint(self._credentials, settings),
-            lambda: clients.build_runtime_client(region, settings, self._credentials),
+            lambda: clients.build_runtime_client(region, settings, self._credentials, decoder_for=decoder_for),
         )
 
     @property
