@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ from agent.bedrock.testing import (
     Framing,
     Hangup,
     Junk,
+    RawAnswer,
     Refusal,
     Reply,
     ShortLength,
@@ -212,6 +214,40 @@ def test_an_error_frame_has_its_code_and_message(fake: FakeBedrock, client: Any)
 
 def test_a_pause_shorter_than_the_timeout_does_no_harm(fake: FakeBedrock, client: Any) -> None:
     assert len(stream(fake, client, [Stall(2, 0.05), Stall(4, 0.05, byte=3)])) == EVENTS
+
+
+def test_what_was_sent_before_a_held_event_is_delivered_before_it(fake: FakeBedrock) -> None:
+    go_on = threading.Event()
+    fake.queue(Reply(*ANSWER, fault=Stall(3, until=go_on)))
+    events = iter(client_of(fake, read_timeout=10).converse_stream(**ask())["stream"])
+    first = [next(events) for _ in range(3)]
+    assert first[-1] == {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": " world"}}}
+    go_on.set()
+    assert len(list(events)) == EVENTS - 3
+
+
+def test_the_headers_can_be_held_too(fake: FakeBedrock) -> None:
+    go_on = threading.Event()
+    fake.queue(Reply(*ANSWER, fault=Stall(-1, until=go_on)))
+    client = client_of(fake, read_timeout=10)
+    asking = threading.Thread(target=client.converse, kwargs=ask())
+    asking.start()
+    assert fake.wait_for(lambda fake: len(fake.requests) == 1)
+    assert not fake.requests[0].complete
+    go_on.set()
+    asking.join()
+    assert fake.wait_for(lambda fake: fake.requests[0].complete)
+
+
+def test_faults_reach_the_events_of_a_recorded_stream(fake: FakeBedrock, client: Any) -> None:
+    recorded = RawAnswer(
+        Reply(*ANSWER).answer("converse-stream").body, "application/vnd.amazon.eventstream", fault=StreamError(at=4)
+    )
+    fake.queue(recorded)
+    got: list[dict[str, Any]] = []
+    with pytest.raises(EventStreamError):
+        events_of(client, got)
+    assert len(got) == 4
 
 
 def test_faults_add_up(fake: FakeBedrock, client: Any) -> None:

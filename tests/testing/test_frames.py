@@ -17,6 +17,7 @@ from agent.bedrock.testing.frames import (
     event_frame,
     exception_frame,
     frame,
+    frames_in,
     padding_length,
 )
 
@@ -45,6 +46,12 @@ def test_botocore_reads_back_headers_and_payload(headers: dict[str, str], payloa
 def test_frames_written_one_after_the_other_are_read_one_after_the_other(events: list[dict[str, Any]]) -> None:
     stream = b"".join(event_frame("metadata", members) for members in events)
     assert [json.loads(payload) for _, payload in read(stream)] == events
+
+
+@given(frames=st.lists(st.binary(max_size=50), max_size=4), rest=st.binary(max_size=12))
+def test_a_stream_is_cut_where_its_frames_end(frames: list[bytes], rest: bytes) -> None:
+    whole = [frame([(":event-type", "x")], payload) for payload in frames]
+    assert frames_in(b"".join(whole) + rest) == [*whole, *([rest] if rest else [])]
 
 
 def test_an_event_has_the_headers_of_the_service_in_its_order() -> None:

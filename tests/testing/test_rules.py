@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.bedrock.testing import FakeBedrock, Refusal
 from agent.bedrock.testing.rules import (
@@ -1103,6 +1105,44 @@ def test_no_row_of_the_families_hides_behind_another() -> None:
 def test_geographic_prefixes_are_taken_off() -> None:
     for prefix in ("us", "eu", "apac", "jp", "au", "ca", "us-gov", "global"):
         assert bare_id(f"{prefix}.amazon.nova-lite-v1:0") == "amazon.nova-lite-v1:0"
+
+
+def _mutated(draw: st.DrawFn, node: Any) -> Any:
+    """The same JSON with a part of it gone, doubled or replaced."""
+    if isinstance(node, dict) and node:
+        name = draw(st.sampled_from(sorted(node)))
+        if draw(st.integers(0, 3)) == 0:
+            return {key: value for key, value in node.items() if key != name}
+        return {**node, name: _mutated(draw, node[name])}
+    if isinstance(node, list) and node:
+        at = draw(st.integers(0, len(node) - 1))
+        kept = draw(st.sampled_from([[], [_mutated(draw, node[at])], [node[at], node[at]]]))
+        return [*node[:at], *kept, *node[at + 1 :]]
+    return draw(st.sampled_from(["", " ", "a", 0, 1, True, None, {}, [], {"type": "object"}, {"text": "x"}]))
+
+
+@st.composite
+def mutants(draw: st.DrawFn) -> Body:
+    body = draw(st.sampled_from([row.body for row in REFUSED] + [body for _, _, body in ACCEPTED]))
+    for _ in range(draw(st.integers(1, 4))):
+        body = _mutated(draw, body)
+    return body if isinstance(body, dict) else {}
+
+
+MODELS = sorted({row.model for row in REFUSED})
+
+
+@settings(max_examples=400)
+@given(body=mutants(), model=st.sampled_from(MODELS))
+def test_whatever_has_the_right_shape_gets_a_verdict(body: Body, model: str) -> None:
+    """No rule stumbles over a request that the shape lets pass."""
+    if judge_shape("converse", body) is None:
+        verdict = judge("converse", model, body)
+        assert verdict is None or verdict.code in {
+            "ValidationException",
+            "ModelErrorException",
+            "AccessDeniedException",
+        }
 
 
 @pytest.mark.parametrize("operation", ["converse", "converse_stream"])

@@ -12,16 +12,17 @@ import math
 import socket
 import struct
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from .wire import Afterwards, Answer, End, Framing, HttpRequest, RequestReader, steps
+from .wire import FOREVER, Afterwards, Answer, End, Framing, HttpRequest, Pause, RequestReader, steps
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from .recorded import RecordedRequest
 
-LINGER_ZERO = struct.pack("ii", 1, 0)
+LINGER_ZERO = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 """SO_LINGER on, no seconds: closing sends RST."""
 
 DELIVERY_POLL = 0.001
@@ -29,6 +30,9 @@ DELIVERY_POLL = 0.001
 
 DELIVERY_LIMIT = 1.0
 """Seconds after which an RST no longer waits for what was written before it."""
+
+EVENT_POLL = 0.001
+"""Seconds between two looks at an event that a test will set."""
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -125,7 +129,7 @@ class Connection(asyncio.Protocol):
     async def _write(self, answer: Answer) -> None:
         for pause, data in steps(answer):
             if pause:
-                await _sleep(pause)
+                await _pass(pause)
             await self._writable.wait()
             if data:
                 self.transport.write(data)
@@ -147,7 +151,7 @@ class Connection(asyncio.Protocol):
             await self._end(End.RESET)
         elif how is Afterwards.BLACK_HOLE:
             self.transport.pause_reading()
-            await _sleep(math.inf)
+            await _pass(FOREVER)
 
     async def _end(self, end: End) -> None:
         await self._delivered()
@@ -184,10 +188,15 @@ class Connection(asyncio.Protocol):
         return self.transport.get_extra_info("socket")
 
 
-async def _sleep(seconds: float) -> None:
-    if math.isinf(seconds):
+async def _pass(pause: Pause) -> None:
+    """Let a pause pass; one without end passes with the connection only."""
+    if isinstance(pause, threading.Event):
+        while not pause.is_set():  # noqa: ASYNC110 - it is set by another thread, which knows no event loop
+            await asyncio.sleep(EVENT_POLL)
+    elif math.isinf(pause):
         await asyncio.get_running_loop().create_future()
-    await asyncio.sleep(seconds)
+    else:
+        await asyncio.sleep(pause)
 
 
 def _wants_close(request: RecordedRequest) -> bool:

@@ -7,12 +7,13 @@ bytes of the body without its HTTP framing.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 from .frames import error_frame, exception_frame
-from .wire import FOREVER, Afterwards, Answer, End, Framing, Piece
+from .wire import FOREVER, Afterwards, Answer, End, Framing, Pause, Piece
 
 MODELLED_EXCEPTIONS = (
     "internalServerException",
@@ -33,12 +34,12 @@ class Fault(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hangup:
-    """The connection ends before the response (`before="headers"`), inside its headers, or before its body.
+    """The connection ends before the response, inside its headers, or before its body; by FIN, or by RST.
 
     Inside the headers, `after` bytes of them are sent; by default the status line and half of the rest.
     """
 
-    before: str = "headers"
+    before: Literal["headers", "inside headers", "body"] = "headers"
     reset: bool = False
     after: int | None = None
 
@@ -160,29 +161,35 @@ class Junk:
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """Silence before event number `at`, for `seconds` or until the client gives up; the rest follows.
+    """Silence before event number `at`, then the rest: for `seconds`, or until the client gives up.
 
-    With `byte`, the silence falls inside that event, after so many of its bytes. `at=-1` is before the headers.
+    An event as `until` ends the silence when a test sets it. With `byte`, the silence falls inside that event, after
+    so many of its bytes. `at=-1` is before the headers.
     """
 
     at: int = 0
     seconds: float = FOREVER
     byte: int | None = None
+    until: threading.Event | None = None
 
     def apply(self, answer: Answer) -> Answer:
         """The answer with a pause in it; an `at` past the last event stalls before the end of the body."""
         if self.at < 0:
-            return replace(answer, delay=answer.delay + self.seconds)
+            return replace(answer, delay=self._pause)
         pieces = list(answer.pieces)
         if self.at >= len(pieces):
-            return replace(answer, pieces=[*pieces, Piece(b"", self.seconds)])
+            return replace(answer, pieces=[*pieces, Piece(b"", self._pause)])
         piece = pieces[self.at]
         if self.byte is None:
-            pieces[self.at] = replace(piece, pause=piece.pause + self.seconds)
+            pieces[self.at] = replace(piece, pause=self._pause)
         else:
             first, rest = piece.data[: self.byte], piece.data[self.byte :]
-            pieces[self.at : self.at + 1] = [replace(piece, data=first), Piece(rest, self.seconds, event=piece.event)]
+            pieces[self.at : self.at + 1] = [replace(piece, data=first), Piece(rest, self._pause, event=piece.event)]
         return replace(answer, pieces=pieces)
+
+    @property
+    def _pause(self) -> Pause:
+        return self.seconds if self.until is None else self.until
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 The layout is that of `application/vnd.amazon.eventstream`: a prelude (total length, header length, checksum of both),
 the headers, the payload, and a checksum over everything before it. What is written here is always whole and right;
 to cut or corrupt it is the business of the faults (`faults.py`), so that a wrong frame is always a wrong frame on
-purpose. Nothing is read here: the reader under test is another's.
+purpose. Nothing is decoded here: the decoder under test is another's.
 """
 
 from __future__ import annotations
@@ -54,6 +54,18 @@ def exception_frame(exception: str, message: str | None, members: Mapping[str, o
 def error_frame(code: str, message: str) -> bytes:
     """The frame of an unmodelled error: code and message stand in the headers, the payload is empty."""
     return frame(((":error-code", code), (":error-message", message), (":message-type", "error")))
+
+
+def frames_in(stream: bytes) -> list[bytes]:
+    """A stream cut where its frames say that they end; what is no whole frame stays in one piece at the end."""
+    found, at = [], 0
+    while len(stream) - at >= EMPTY_FRAME:
+        end = at + int.from_bytes(stream[at : at + 4], "big")
+        if not at + EMPTY_FRAME <= end <= len(stream):
+            break
+        found.append(stream[at:end])
+        at = end
+    return [*found, stream[at:]] if at < len(stream) else found
 
 
 def padding_length(serial: int) -> int:

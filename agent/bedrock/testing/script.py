@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .blocks import Block, Json, Members, Text, ToolCall, WireEvent
 from .faults import Fault, apply_faults
-from .frames import encode_json, event_frame, padding_length
+from .frames import encode_json, event_frame, frames_in, padding_length
 from .wire import Answer, Framing, Piece
 
 if TYPE_CHECKING:
@@ -254,7 +254,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class RawAnswer:
-    """A body written as it is, under any status and type: a recorded answer, or what no reply can say."""
+    """A body written as it is, under any status and type: a recorded answer, or what no reply can say.
+
+    The frames of an event stream are its events to the faults, as far as the body is whole frames.
+    """
 
     body: bytes
     content_type: str = JSON
@@ -266,7 +269,9 @@ class RawAnswer:
     def answer(self, operation: str, serial: int = 0) -> Answer:
         """The HTTP answer."""
         headers = (("Content-Type", self.content_type), *self.headers.items())
-        return apply_faults(Answer(self.status, headers, [Piece(self.body)], self.framing), self.fault)
+        split = frames_in(self.body) if self.content_type == EVENT_STREAM else [self.body]
+        pieces = [Piece(data) for data in split]
+        return apply_faults(Answer(self.status, headers, pieces, self.framing), self.fault)
 
 
 Answering = Reply | Refusal | RawAnswer

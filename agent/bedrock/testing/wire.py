@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import enum
 import math
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
 FOREVER = math.inf
 """A pause that only the closing of the connection ends."""
+
+Pause = float | threading.Event
+"""Seconds of silence, or an event that ends it when a test sets it."""
 
 _HEAD_END = b"\r\n\r\n"
 
@@ -53,11 +57,11 @@ class Afterwards(enum.Enum):
 class Piece:
     """A piece of body: one stream event's frame, or a whole JSON answer.
 
-    `pause` is waited before it. `promised` is the size that its chunk announces, where that is not its own.
+    `pause` passes before it. `promised` is the size that its chunk announces, where that is not its own.
     """
 
     data: bytes
-    pause: float = 0.0
+    pause: Pause = 0.0
     promised: int | None = None
     event: str = ""
 
@@ -70,7 +74,7 @@ class Answer:
     headers: Sequence[tuple[str, str]]
     pieces: Sequence[Piece]
     framing: Framing = Framing.LENGTH
-    delay: float = 0.0
+    delay: Pause = 0.0
     end: End = End.PROPER
     afterwards: Afterwards = Afterwards.KEEP
     length: int | None = None
@@ -84,8 +88,8 @@ class Answer:
         return b"".join(piece.data for piece in self.pieces)
 
 
-Step = tuple[float, bytes]
-"""Seconds to wait, then bytes to write."""
+Step = tuple[Pause, bytes]
+"""What to wait for, then bytes to write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +173,7 @@ def steps(answer: Answer) -> Iterator[Step]:
         return
     pause, pending = answer.delay, bytearray(head)
     for piece in answer.pieces:
-        if piece.pause > 0 or not answer.merge:
+        if piece.pause or not answer.merge:
             yield pause, bytes(pending)
             pause, pending = piece.pause, bytearray()
         pending += framed(piece, answer.framing)

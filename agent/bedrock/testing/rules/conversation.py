@@ -38,9 +38,9 @@ def blank_text(case: Case) -> str | None:
 
     A line break beside a document was accepted (recorded 2025), so that white space beside media stays unjudged.
     """
+    beside_media = {block.message for block in case.of(*MEDIA)}
     for block in case.of("text"):
-        beside_media = any(other.kind in MEDIA and other.message == block.message for other in case.blocks)
-        if not block.value.strip() and not (block.value and beside_media):
+        if not block.value.strip() and not (block.value and block.message in beside_media):
             return f"The text field in the ContentBlock object at {block.at} is blank. Add text to the text field, and try again."
     return None
 
@@ -208,8 +208,8 @@ def empty_result_for_nova(case: Case) -> str | None:
 
 def wrong_side(case: Case) -> str | None:
     """Tool calls are the assistant's, results and media the user's (the results of the service's own tools aside)."""
-    for block in case.blocks:
-        served = {call.value["toolUseId"] for call in case.of("toolUse") if call.value.get("type") == "server_tool_use"}
+    served = {call.value["toolUseId"] for call in case.of("toolUse") if call.value.get("type") == "server_tool_use"}
+    for block in case.of("toolUse", "toolResult"):
         if block.kind == "toolUse" and block.role == "user":
             return f"The toolUse block at {block.at} is not allowed in a message with the role user."
         if block.kind == "toolResult" and block.role == "assistant" and block.value["toolUseId"] not in served:

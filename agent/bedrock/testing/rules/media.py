@@ -86,10 +86,9 @@ def media_from_assistant(case: Case) -> str | None:
 
 def document_without_text(case: Case) -> str | None:
     """archestra#4220."""
-    for number, _ in enumerate(case.messages):
-        kinds = {block.kind for block in case.blocks if block.message == number}
-        if "document" in kinds and "text" not in kinds:
-            return "A text block must be included when using documents."
+    with_text = {block.message for block in case.of("text")}
+    if any(block.message not in with_text for block in case.of("document")):
+        return "A text block must be included when using documents."
     return None
 
 
