@@ -198,7 +198,7 @@ _CLASSES: dict[str, _Rule] = {
     ),
     "botocore.exceptions.InvalidConfigError": _Rule(
         "auth",
-        "The AWS config is not complete: check source_profile, role_arn and services of the profile{profile_name}.",
+        "The AWS config is not complete: check source_profile and role_arn{of_profile}.",
     ),
     "botocore.exceptions.ConfigParseError": _Rule("auth", "The AWS config file cannot be read: mend its syntax."),
     "botocore.exceptions.UnknownCredentialError": _Rule("auth", "The AWS config names a source that does not exist."),
@@ -353,10 +353,10 @@ _TEXTS: tuple[_Refinement, ...] = (
 _CREDENTIAL_OPERATIONS: dict[str, tuple[str, str]] = {
     "GetRoleCredentials": (
         "AWS SSO",
-        "The SSO role was refused: check sso_account_id and sso_role_name{profile_name}.",
+        "The SSO role was refused: check sso_account_id and sso_role_name{of_profile}.",
     ),
     "CreateToken": ("AWS SSO", _LOGIN),
-    "AssumeRole": ("AWS STS", "The role could not be assumed: check role_arn and its trust policy{profile_name}."),
+    "AssumeRole": ("AWS STS", "The role could not be assumed: check role_arn and its trust policy{of_profile}."),
     "AssumeRoleWithWebIdentity": (
         "AWS STS",
         "The role could not be assumed: check its trust policy and the token file.",
@@ -381,7 +381,7 @@ _CREDENTIAL_HOSTS: tuple[tuple[str, str], ...] = (
 
 #: Sources of CredentialRetrievalError, and what to do about each.
 _RETRIEVALS: dict[str, str] = {
-    "custom-process": "The credential_process of the profile{profile_name} failed: run it by hand"
+    "custom-process": "The credential_process{of_profile} failed: run it by hand"
     " (aws configure get credential_process{profile_option}).",
     "container-role": "The container's credentials endpoint gave none: check the task role and the pod identity agent.",
     "sso": _LOGIN,
@@ -496,7 +496,8 @@ def _origin_rule(exc: BaseException) -> _Rule | None:
         return None
     if isinstance(exc, FileNotFoundError):
         return _Rule(
-            "auth", "AWS_WEB_IDENTITY_TOKEN_FILE, or the profile{profile_name}, names a file that is not there."
+            "auth",
+            "AWS_WEB_IDENTITY_TOKEN_FILE, or web_identity_token_file{of_profile}, names a file that is not there.",
         )
     return _Rule("auth", "{retrieval}")
 
@@ -633,7 +634,7 @@ def _filled(advice: str, exc: BaseException) -> str:
     names = {
         "profile": profile,
         "profile_option": f" --profile {quote(profile)}" if profile else "",
-        "profile_name": f" {quote(profile)}" if profile else "",
+        "of_profile": f" of profile {profile}" if profile else "",
         "missing": keywords.get("cred_var", "one of them"),
         "available": f" There are: {available}." if available else "",
         **_ADVICE_PARTS,
