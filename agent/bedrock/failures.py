@@ -544,9 +544,11 @@ def _status_of(exc: BaseException) -> int | None:
 
 
 def _text_of(exc: BaseException) -> str:
+    """Everything the exception says, for patterns to look at; never for advice, since a secret may be in it."""
     error = service_error(exc)
     if error is None:
-        return str(exc)
+        # botocore keeps what urllib3 said of a proxy beside its text.
+        return f"{exc} {_keywords(exc).get('error', '')}"
     # Bedrock sometimes puts the model's own words beside its own.
     original = getattr(exc, "response", {}).get("originalMessage")
     return " ".join(str(part) for part in (error.get("Code"), error.get("Message"), original) if part)
