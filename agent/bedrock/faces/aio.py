@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import inspect
 import logging
 from collections.abc import Callable, Generator
 from dataclasses import fields
@@ -52,7 +53,8 @@ def _signed_like(
     """Give a method the signature of the sync one that it drives: to type checkers, editors and `help()`."""
 
     def sign(method: Callable[..., R]) -> Callable[Concatenate[Any, P], R]:
-        method.__wrapped__ = sync  # type: ignore[attr-defined]
+        returned = inspect.signature(method).return_annotation
+        method.__signature__ = inspect.signature(sync).replace(return_annotation=returned)  # type: ignore[attr-defined]
         return method
 
     return sign
@@ -66,7 +68,17 @@ class AsyncBedrock:
 
     @_signed_like(Bedrock.__init__)
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.sync = Bedrock(*args, **kwargs)
+        self._drive(Bedrock(*args, **kwargs))
+
+    @classmethod
+    def over(cls, sync: Bedrock) -> Self:
+        """The one that drives a `Bedrock` which is already there."""
+        face = cls.__new__(cls)
+        face._drive(sync)  # noqa: SLF001 - it is one of ours
+        return face
+
+    def _drive(self, sync: Bedrock) -> None:
+        self.sync = sync
         self._workers = Workers()
 
     def __repr__(self) -> str:
@@ -84,6 +96,10 @@ class AsyncBedrock:
     def region(self) -> str:
         """The region that calls go to."""
         return self.sync.region
+
+    def with_options(self, **changes: Any) -> Self:
+        """Another like this one, with other arguments; it has connections and workers of its own."""
+        return self.over(self.sync.with_options(**changes))
 
     def close(self) -> None:
         """Give up the connections that this instance opened, and its idle threads; it stays usable."""
@@ -217,7 +233,9 @@ class AsyncChatStream:
     def __del__(self) -> None:
         if self._stream is not None and not self._over:
             self._relay.abandon()
-            self._relay.in_loop(partial(self._workers.start, self._stream.close))
+            # Not here: this may run wherever the collector does, and a thread's start takes locks.
+            if not self._relay.in_loop(partial(self._workers.start, self._stream.close)):
+                self._stream.close()
 
     async def _opened(self) -> ChatStream:
         """The sync stream, opened in its worker when first asked for; raises what opening it raised."""

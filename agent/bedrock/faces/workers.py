@@ -47,6 +47,7 @@ class Workers:
         self._changed = threading.Condition()
         self._waiting: deque[Callable[[], None]] = deque()
         self._idle = 0
+        self._dismissals = 0
 
     def start(self, work: Callable[[], None]) -> None:
         """Have the work done by a thread, now; it must not raise. RuntimeError: the system gives no more threads."""
@@ -57,11 +58,13 @@ class Workers:
                 self._waiting.append(work)
                 self._changed.notify()
                 return
-        threading.Thread(target=self._serve, args=(work,), name="bedrock-worker", daemon=True).start()
+            shift = self._dismissals
+        threading.Thread(target=self._serve, args=(work, shift), name="bedrock-worker", daemon=True).start()
 
     def dismiss(self) -> None:
-        """Let idle threads end at once; busy ones end when they are done and idle."""
+        """Let every thread end as soon as it has nothing to do; later work gets new ones."""
         with self._changed:
+            self._dismissals += 1
             self._changed.notify_all()
 
     async def run(self, blocking: Callable[[], R]) -> R:
@@ -86,15 +89,15 @@ class Workers:
         self.start(work)
         return await outcome
 
-    def _serve(self, work: Callable[[], None] | None) -> None:
+    def _serve(self, work: Callable[[], None] | None, shift: int) -> None:
         while work is not None:
             work()
             del work  # what it holds must not outlive it in an idle thread
-            work = self._next()
+            work = self._next(shift)
 
-    def _next(self) -> Callable[[], None] | None:
+    def _next(self, shift: int) -> Callable[[], None] | None:
         with self._changed:
-            if not self._waiting:
+            if not self._waiting and shift == self._dismissals:
                 self._idle += 1
                 self._changed.wait(IDLE_SECONDS)
                 self._idle -= 1
@@ -196,9 +199,11 @@ class Relay:
         self._room.set()
         self.in_loop(self._ready.set)
 
-    def in_loop(self, function: Callable[[], Any]) -> None:
-        """Have the loop call the function soon; a loop that is closed calls nothing any more."""
+    def in_loop(self, function: Callable[[], Any]) -> bool:
+        """Have the loop call the function soon; False where the loop is closed and calls nothing any more."""
         try:
             self._loop.call_soon_threadsafe(function)
-        except RuntimeError:  # the loop is closed: nobody waits, and nobody will take anything
-            self.abandoned = True
+        except RuntimeError:
+            self.abandoned = True  # nobody waits, and nobody will take anything
+            return False
+        return True
