@@ -164,6 +164,14 @@ def test_null_members_count_as_absent() -> None:
     assert judge_shape("converse", talk(system=None, inferenceConfig={"maxTokens": None})) is None
 
 
+def test_null_is_no_member_of_a_list() -> None:
+    refusal = judge_shape("converse", talk(system=[None]))
+    assert refusal is not None
+    assert "Value null at 'system.1.member' failed to satisfy constraint: Member must not be null" in str(
+        refusal.message
+    )
+
+
 def test_nova_takes_a_media_type_as_the_format_of_a_video() -> None:
     assert judge_shape("converse", said([{"video": {"format": "video/mp4", "source": {"bytes": "AAAA"}}}])) is None
 

@@ -50,7 +50,7 @@ def _judge_native(body: Any) -> Refusal | None:
     if not isinstance(body, dict):
         return Refusal("ValidationException", "Malformed input request, please reformat your input and try again.")
     for index, tool in enumerate(body.get("tools") or ()):
-        kind = tool.get("type", "custom")
+        kind = tool.get("type", "custom") if isinstance(tool, dict) else tool
         if kind not in CLIENT_TOOL_TYPES:
             expected = ", ".join(f"'{name}'" for name in CLIENT_TOOL_TYPES)
             return Refusal(

@@ -123,6 +123,9 @@ def _inside(value: Any, shape: Shape, path: Path) -> Iterator[tuple[Any, Shape, 
 def _complaints(value: Any, shape: Shape, path: Path) -> Iterator[Complaint]:
     if getattr(shape, "is_document_type", False):
         return
+    if value is None:
+        yield _complaint(None, path, "Member must not be null")
+        return
     if isinstance(shape, StructureShape):
         yield from _structure_complaints(value, shape, path)
         return

@@ -89,7 +89,8 @@ class Case:
     def thinking(self) -> str | None:
         """The type of thinking asked for."""
         asked = self.extra.get("thinking")
-        return asked.get("type") if isinstance(asked, dict) else None
+        kind = asked.get("type") if isinstance(asked, dict) else None
+        return kind if isinstance(kind, str) else None
 
     @property
     def tools(self) -> Sequence[Members]:
@@ -135,6 +136,7 @@ def inside(result: Placed) -> Iterator[tuple[str, Any]]:
 
 def case_of(operation: str, model_id: str, body: Members) -> Case:
     """Lay a request out."""
+    body = without_nulls(body)
     messages = body.get("messages") or ()
     turns: list[Turn] = []
     for number, message in enumerate(messages):
@@ -147,10 +149,27 @@ def case_of(operation: str, model_id: str, body: Members) -> Case:
     return Case(operation, model_id, family_of(model_id), body, messages, turns, blocks)
 
 
+DOCUMENTS = frozenset({"additionalModelRequestFields", "input", "json"})
+"""Members that hold any JSON, in which null is a value."""
+
+
+def without_nulls(node: Any) -> Any:
+    """The same JSON without its null members, which the service takes as absent; itself where it has none."""
+    if isinstance(node, list):
+        items = [without_nulls(item) for item in node]
+        return items if any(new is not old for new, old in zip(items, node, strict=True)) else node
+    if not isinstance(node, dict):
+        return node
+    kept = {
+        name: value if name in DOCUMENTS else without_nulls(value) for name, value in node.items() if value is not None
+    }
+    unchanged = len(kept) == len(node) and all(kept[name] is value for name, value in node.items())
+    return node if unchanged else kept
+
+
 def _placed(number: int, message: Members) -> list[Placed]:
     return [
         Placed(kind, value, message["role"], number, index)
         for index, block in enumerate(message["content"])
         for kind, value in block.items()
-        if value is not None
     ]

@@ -204,13 +204,11 @@ def _budget(case: Case) -> int:
     return budget if isinstance(budget, int) else 0
 
 
-def _effort(case: Case) -> Any:
+def _effort(case: Case) -> str | None:
     """The effort asked for, in whichever of its forms."""
-    for field in ("output_config", "reasoning"):
-        asked = case.extra.get(field)
-        if isinstance(asked, dict) and "effort" in asked:
-            return asked["effort"]
-    return case.extra.get("reasoning_effort")
+    nested = [case.extra.get(field) for field in ("output_config", "reasoning")]
+    asked = [one.get("effort") for one in nested if isinstance(one, dict)]
+    return next((one for one in [*asked, case.extra.get("reasoning_effort")] if isinstance(one, str)), None)
 
 
 def _replayed(case: Case) -> list[tuple[Placed, Any]]:
