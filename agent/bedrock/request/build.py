@@ -8,7 +8,7 @@ sent, and the same input gives the same bytes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..models.ids import split_model_id
@@ -121,6 +121,9 @@ def _plan_tools(
     blocks = [*blocks, *system_tools(options.system_tools or (), context)]
     if plan is None or plan.mode != "tool":
         return blocks, choice, plan
+    names = {tool[kind]["name"] for tool in blocks for kind in tool if "name" in tool[kind]}
+    if plan.tool_name in names:
+        plan = replace(plan, tool_name=f"{plan.tool_name}_2")
     # Beside the caller's own tools the model may call any of them first; the answer is still a call of this one.
     return [*blocks, output_tool(plan)], "any" if blocks else ("tool", plan.tool_name), plan
 
