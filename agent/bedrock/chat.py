@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from .errors import BedrockError, CallInterruptedError, MalformedOutputError, StreamFaultError, TruncatedResponseError
-from .notes import NO_NOTES, CallNotes
+from .notes import NO_NOTES, CallNotes, notes_of_answer
 from .response.accumulator import Accumulator
 from .response.completion import MALFORMED_STOP_REASONS, Completion
-from .response.decoder import Decoder, events_from_response
+from .response.decoder import Decoder
+from .response.structured import StructuredDecoder, with_parsed_answer
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .response.events import Event, StreamFault
 
 Listener = Callable[[Any], None]
+Decode = Callable[[Any], Iterable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,9 @@ UNWATCHED = Watch()
 
 def complete(answer: Mapping[str, Any], notes: CallNotes = NO_NOTES, *, tool_names: Any = None) -> Completion:
     """The completion of a whole answer of `converse`; raises where the answer is not complete."""
+    notes = notes_of_answer(answer, notes)
     accumulator = _accumulator(answer, notes)
-    for event in events_from_response(answer, tool_names or notes.tool_names):
+    for event in _decoder(notes, tool_names).whole(answer):
         accumulator.feed(event)
     try:
         if not answer.get("output"):
@@ -55,7 +58,7 @@ def complete(answer: Mapping[str, Any], notes: CallNotes = NO_NOTES, *, tool_nam
         _prove_complete(accumulator)
     except BedrockError as error:
         raise attach_partial(error, accumulator) from None
-    return accumulator.completion()
+    return _final(accumulator.completion(), notes)
 
 
 class ChatStream:
@@ -70,10 +73,11 @@ class ChatStream:
         self, answer: Any, notes: CallNotes = NO_NOTES, *, watch: Watch = UNWATCHED, tool_names: Any = None
     ) -> None:
         self._raw: Iterable[Any] = answer.get("stream", ()) if isinstance(answer, Mapping) else answer
-        self._accumulator = _accumulator(answer, notes)
+        self._notes = notes_of_answer(answer, notes)
+        self._accumulator = _accumulator(answer, self._notes)
         self._interrupted = threading.Event()
         _ask_while_silent(self._raw, watch)
-        decode = Decoder(tool_names or notes.tool_names)
+        decode = _decoder(self._notes, tool_names)
         self._events = _events(self._raw, decode, self._accumulator, watch, self._interrupted)
 
     def __iter__(self) -> Iterator[Event]:
@@ -110,7 +114,9 @@ class ChatStream:
         """The completion of the whole answer; what is left of the stream is read first."""
         for _ in self._events:
             pass
-        return self._accumulator.completion(interrupted=self._interrupted.is_set())
+        interrupted = self._interrupted.is_set()
+        completion = self._accumulator.completion(interrupted=interrupted)
+        return completion if interrupted else _final(completion, self._notes)
 
     def partial(self) -> Completion:
         """The completion of what has come so far, whatever the state of the stream; any thread may ask."""
@@ -122,7 +128,7 @@ class ChatStream:
 
 
 def _events(
-    raw: Iterable[Any], decode: Decoder, accumulator: Accumulator, watch: Watch, interrupted: threading.Event
+    raw: Iterable[Any], decode: Decode, accumulator: Accumulator, watch: Watch, interrupted: threading.Event
 ) -> Iterator[Event]:
     """The pump. It knows nothing of the `ChatStream`, so that a dropped stream is collected, and closed, at once."""
     listeners, alive, check = watch.listeners, watch.sign_of_life, watch.interrupt_check
@@ -208,6 +214,16 @@ def _stream_fault(fault: StreamFault, accumulator: Accumulator) -> StreamFaultEr
     return StreamFaultError(text, code=fault.code, request_id=accumulator.request_id)
 
 
+def _decoder(notes: CallNotes, tool_names: Any) -> Decoder | StructuredDecoder:
+    decode = Decoder(tool_names or notes.tool_names)
+    form = notes.answer_form
+    return StructuredDecoder(decode, form) if form is not None and form.tool_name else decode
+
+
+def _final(completion: Completion, notes: CallNotes) -> Completion:
+    return completion if notes.answer_form is None else with_parsed_answer(completion, notes.answer_form)
+
+
 def _accumulator(answer: Any, notes: CallNotes) -> Accumulator:
     metadata = answer.get("ResponseMetadata") if isinstance(answer, Mapping) else None
     request_id = metadata.get("RequestId") if isinstance(metadata, Mapping) else None
@@ -217,4 +233,5 @@ def _accumulator(answer: Any, notes: CallNotes) -> Accumulator:
         created=int(time.time()),
         request_id=request_id,
         repairs=notes.repairs,
+        answers_by_tool=notes.answer_form is not None and bool(notes.answer_form.tool_name),
     )

@@ -17,6 +17,19 @@ NOTES_KEY = "BedrockAdapter"
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerForm:
+    """How a structured answer was asked for: `mode` is native, tool or instruction; `schema` None for any JSON object.
+
+    In mode "tool" the answer is the input of `tool_name`; `wrapped` says that it stands there under the key "value".
+    """
+
+    mode: str
+    schema: Mapping[str, Any] | None = None
+    tool_name: str = ""
+    wrapped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CallNotes:
     """What is known of a call beside its answer; `repairs` and `learned` are JSON data, `tool_names` alias -> name."""
 
@@ -25,6 +38,7 @@ class CallNotes:
     repairs: tuple[Mapping[str, Any], ...] = ()
     learned: tuple[Mapping[str, Any], ...] = ()
     attempts: int = 1
+    answer_form: AnswerForm | None = None
 
 
 NO_NOTES = CallNotes()
@@ -48,11 +62,11 @@ def notes_of_request(kwargs: Mapping[str, Any]) -> CallNotes:
     return getattr(kwargs.get("messages"), "notes", NO_NOTES)
 
 
-def notes_of_answer(answer: Any) -> CallNotes:
-    """The notes that a guarded client put on its answer, empty ones where there are none."""
+def notes_of_answer(answer: Any, default: CallNotes = NO_NOTES) -> CallNotes:
+    """The notes that a guarded client put on its answer, else `default`."""
     metadata = answer.get("ResponseMetadata") if isinstance(answer, Mapping) else None
     notes = metadata.get(NOTES_KEY) if isinstance(metadata, Mapping) else None
-    return notes if isinstance(notes, CallNotes) else NO_NOTES
+    return notes if isinstance(notes, CallNotes) else default
 
 
 class AliasMemory:

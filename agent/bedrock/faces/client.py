@@ -20,7 +20,7 @@ from ..aws.prewarm import warm_up
 from ..aws.settings import ClientSettings
 from ..chat import ChatStream, complete
 from ..errors import SettingsError
-from ..notes import CallNotes, noted
+from ..notes import AnswerForm, CallNotes, noted
 from ..request.build import ConverseRequest, build_request
 from ..response.frames import decoder_for
 from .callbacks import Callbacks
@@ -227,7 +227,12 @@ def notes_of(model: str, request: ConverseRequest) -> CallNotes:
     repairs = tuple(
         {"step": repair.step, "message": repair.message, "detail": repair.detail} for repair in request.repairs
     )
-    return CallNotes(model=model, tool_names=request.tool_names, repairs=repairs)
+    return CallNotes(model, request.tool_names, repairs, answer_form=_answer_form(request))
+
+
+def _answer_form(request: ConverseRequest) -> AnswerForm | None:
+    plan = request.structured
+    return None if plan is None else AnswerForm(plan.mode, plan.schema, plan.tool_name, plan.wrapped)
 
 
 def _with_notes(request: ConverseRequest, notes: CallNotes) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from .completion import (
     BedrockDetails,
     Choice,
     Completion,
+    FinishReason,
     Function,
     Message,
     ToolCall,
@@ -69,6 +70,7 @@ class Accumulator:
         request_id: str | None = None,
         repairs: Iterable[Mapping[str, Any]] = (),
         reasoning_format: str = REASONING_FORMAT,
+        answers_by_tool: bool = False,
     ) -> None:
         self.model = model
         self.completion_id = completion_id
@@ -76,6 +78,7 @@ class Accumulator:
         self.request_id = request_id
         self.repairs = [dict(repair) for repair in repairs]
         self._reasoning_format = reasoning_format
+        self._answers_by_tool = answers_by_tool
         self._forget()
 
     def _forget(self) -> None:
@@ -117,7 +120,6 @@ class Accumulator:
         stop = self._stop or MessageStop("")
         metadata = self._metadata or Metadata({})
         tier = (metadata.service_tier or {}).get("type")
-        has_calls = bool(message.tool_calls) and not interrupted
         return Completion(
             id=self.completion_id,
             object="chat.completion",
@@ -127,7 +129,7 @@ class Accumulator:
                 Choice(
                     index=0,
                     message=message,
-                    finish_reason="stop" if interrupted else finish_reason(self.stop_reason, has_tool_calls=has_calls),
+                    finish_reason=self._finish_reason(message, interrupted=interrupted),
                     logprobs=None,
                 )
             ],
@@ -136,6 +138,13 @@ class Accumulator:
             system_fingerprint=None,
             bedrock=self._details(stop, metadata, interrupted),
         )
+
+    def _finish_reason(self, message: Message, *, interrupted: bool) -> FinishReason:
+        # Where a tool of the builder's was the way to answer, stopping for it is no call for the caller to run.
+        answered = self._answers_by_tool and self.stop_reason == "tool_use" and not message.tool_calls
+        if interrupted or answered:
+            return "stop"
+        return finish_reason(self.stop_reason, has_tool_calls=bool(message.tool_calls))
 
     def _blocks_in_order(self) -> list[_Block]:
         # A list first, in one go: another thread may be feeding (`ChatStream.partial`).
@@ -155,6 +164,7 @@ class Accumulator:
             audio=None,
             images=[block.openai() for block in blocks if isinstance(block, _ImageBlock) and block.data] or None,
             annotations=_annotations(blocks) or None,
+            parsed=None,
             reasoning_content="".join(b.text() for b in blocks if isinstance(b, _ReasoningBlock)) or None,
             reasoning_details=self._reasoning_details(blocks) or None,
             bedrock_content_blocks=[content for block in finished for content in block.sidecar()],
@@ -188,6 +198,7 @@ class Accumulator:
             repairs=list(self.repairs),
             unknown=dict(self._unknown),
             unknown_events=list(self._unknown_events),
+            structured=None,
             other=dict(metadata.other),
         )
 

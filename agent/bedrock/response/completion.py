@@ -129,6 +129,7 @@ class Message(Namespace):
     audio: None
     images: list[dict[str, Any]] | None
     annotations: list[dict[str, Any]] | None
+    parsed: Any
     reasoning_content: str | None
     reasoning_details: list[dict[str, Any]] | None
     bedrock_content_blocks: list[dict[str, Any]]
@@ -172,6 +173,7 @@ class BedrockDetails(Namespace):
     invalid_tool_calls: list[str]
     unfinished_tool_calls: list[dict[str, Any]]
     repairs: list[dict[str, Any]]
+    structured: dict[str, Any] | None
     unknown: dict[str, int]
     unknown_events: list[dict[str, Any]]
     other: dict[str, Any]
