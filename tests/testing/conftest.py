@@ -9,6 +9,16 @@ import boto3
 import pytest
 
 from agent.bedrock.testing import FakeBedrock
+from agent.bedrock.testing.shapes import input_shape
+
+MODEL_IS_NEW = "toolAddition" in (
+    input_shape("converse").members["messages"].member.members["content"].member.members  # type: ignore[attr-defined]
+)
+"""Whether the installed botocore's service model has the newest members that requests here use (since 1.43.62)."""
+
+newest_model = pytest.mark.skipif(not MODEL_IS_NEW, reason="the service model of the installed botocore is too old")
+
+as_measured = pytest.mark.skipif(not MODEL_IS_NEW, reason="what surfaces was measured with a newer botocore")
 
 NOVA = "us.amazon.nova-lite-v1:0"
 CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"

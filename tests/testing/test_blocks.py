@@ -24,7 +24,7 @@ from agent.bedrock.testing import (
     ToolResult,
 )
 
-from .conftest import ask, client_of
+from .conftest import ask, client_of, newest_model
 
 CITATION = {"title": "A book", "location": {"web": {"url": "https://example.com/"}}, "sourceContent": [{"text": "so"}]}
 
@@ -136,6 +136,7 @@ FOLDS = {
 }
 
 
+@newest_model
 @pytest.mark.parametrize(("block", "expected"), BLOCKS)
 @pytest.mark.parametrize("delta_size", [None, 1, 7])
 def test_whole_answer_and_stream_carry_the_same_block(

@@ -11,7 +11,9 @@ from botocore.exceptions import ClientError
 from agent.bedrock.testing import FakeBedrock
 from agent.bedrock.testing.control import application_profile, model_summary
 
-from .conftest import ask, client_of
+from .conftest import ask, client_of, newest_model
+
+pytestmark = newest_model
 
 NOVA = "amazon.nova-lite-v1:0"
 CLAUDE = "anthropic.claude-sonnet-4-5-20250929-v1:0"

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from .conftest import ask
+from .conftest import ask, newest_model
 
 if TYPE_CHECKING:
     from agent.bedrock.testing import FakeBedrock
+
+pytestmark = newest_model
 
 SONNET_4 = "anthropic.claude-sonnet-4-20250514-v1:0"
 TALK = {"converse": {"messages": ask()["messages"]}}

@@ -45,7 +45,7 @@ from agent.bedrock.testing import (
 )
 from agent.bedrock.testing.server import HOST
 
-from .conftest import ask, client_of
+from .conftest import as_measured, ask, client_of
 
 ANSWER = (Text(("Hello", " world")), ToolCall("f", {"a": 1}, id="t"))
 """Ten events: messageStart, two deltas, stop, start, delta, stop, messageStop, metadata."""
@@ -127,6 +127,7 @@ def test_a_chunked_whole_answer_that_ends_by_fin_fails_the_call(fake: FakeBedroc
         client.converse(**ask())
 
 
+@as_measured
 @pytest.mark.parametrize(
     "fault", [Cut(30), Cut(30, End.FIN), ShortLength(30), Body(b""), Body(b"{}"), HTML, Hangup("body")], ids=repr
 )
@@ -155,6 +156,7 @@ SILENT: Sequence[tuple[Any, dict[str, Any], int]] = [
 ]
 
 
+@as_measured
 @pytest.mark.parametrize(("fault", "options", "delivered"), SILENT, ids=repr)
 def test_a_stream_that_is_cut_with_a_proper_end_just_ends(
     fake: FakeBedrock, client: Any, fault: Fault, options: dict[str, Any], delivered: int
@@ -180,6 +182,7 @@ LOUD: Sequence[tuple[Any, type[Exception], str, int]] = [
 ]
 
 
+@as_measured
 @pytest.mark.parametrize(("fault", "error", "text", "delivered"), LOUD, ids=repr)
 def test_a_stream_that_goes_wrong_fails_the_iteration_after_what_came(
     fake: FakeBedrock, fault: Fault, error: type[Exception], text: str, delivered: int
@@ -193,6 +196,7 @@ def test_a_stream_that_goes_wrong_fails_the_iteration_after_what_came(
     assert client.converse(**ask())["stopReason"] == "end_turn", "the next call works"
 
 
+@as_measured
 @pytest.mark.parametrize("name", MODELLED_EXCEPTIONS)
 def test_a_modelled_exception_in_the_stream_keeps_code_and_message(fake: FakeBedrock, client: Any, name: str) -> None:
     with pytest.raises(EventStreamError) as caught:
@@ -332,6 +336,7 @@ def test_a_refusal_can_be_cut(fake: FakeBedrock, client: Any) -> None:
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
 
 
+@as_measured
 def test_counting_and_the_control_plane_have_faults_too(fake: FakeBedrock, client: Any) -> None:
     question = {"converse": {"messages": ask()["messages"]}}
     fake.queue_count(77, Refusal("ThrottlingException", "slow down"), Hangup(reset=True))

@@ -21,6 +21,8 @@ from agent.bedrock.testing.frames import (
     padding_length,
 )
 
+from .conftest import as_measured
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -88,6 +90,7 @@ def test_an_error_has_code_and_message_in_its_headers() -> None:
     assert payload == b""
 
 
+@as_measured
 @pytest.mark.parametrize("byte", range(len(event_frame("messageStart", {"role": "assistant"}))))
 def test_botocore_notices_any_flipped_byte(byte: int) -> None:
     whole = event_frame("messageStart", {"role": "assistant"})

@@ -14,7 +14,7 @@ from agent.bedrock.testing import FakeBedrock, Framing, RawAnswer
 from agent.bedrock.testing.frames import event_frame
 from agent.bedrock.testing.server import HOST
 
-from .conftest import ask, client_of
+from .conftest import ask, client_of, newest_model
 
 
 def exchanges(recordings: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -22,6 +22,7 @@ def exchanges(recordings: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield file.name, json.loads(file.read_text(encoding="utf-8"))
 
 
+@newest_model
 def test_every_recorded_request_gets_the_status_and_the_words_that_it_got(recordings: Path, fake: FakeBedrock) -> None:
     line = http.client.HTTPConnection(HOST, fake.port)
     judged = 0

@@ -22,7 +22,7 @@ from agent.bedrock.testing import (
 )
 from agent.bedrock.testing.script import STATUS_OF_CODE
 
-from .conftest import ask, client_of
+from .conftest import ask, client_of, newest_model
 
 
 def text_of(answer: dict[str, Any]) -> str:
@@ -96,6 +96,7 @@ def test_the_stop_reason_follows_from_the_blocks(blocks: tuple[Any, ...], reason
     assert Reply(*blocks, stop_reason="max_tokens").stop_reason == "max_tokens"
 
 
+@newest_model
 def test_everything_beside_the_message_reaches_the_client_in_both_forms(fake: FakeBedrock, client: Any) -> None:
     extras: dict[str, Any] = {
         "trace": {"guardrail": {"actionReason": "none"}},
@@ -115,6 +116,7 @@ def test_everything_beside_the_message_reaches_the_client_in_both_forms(fake: Fa
     assert stop["messageStop"]["additionalModelResponseFields"] == {"stop_sequence": "END"}
 
 
+@newest_model
 def test_usage_counts_the_cache_into_the_total_as_the_service_does(fake: FakeBedrock, client: Any) -> None:
     fake.queue(Reply("x", usage=Usage(3, 227, cache_read=0, cache_write=1712, details=[("5m", 1712)])))
     assert client.converse(**ask())["usage"] == {

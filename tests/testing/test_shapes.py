@@ -10,7 +10,9 @@ from botocore.exceptions import ClientError
 
 from agent.bedrock.testing.shapes import judge_shape
 
-from .conftest import ask
+from .conftest import ask, newest_model
+
+pytestmark = newest_model
 
 USER = {"role": "user", "content": [{"text": "Hello"}]}
 

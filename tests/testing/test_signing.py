@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from agent.bedrock.testing import Bearer, FakeBedrock, Key
 from agent.bedrock.testing.server import HOST
 
-from .conftest import ask
+from .conftest import ask, newest_model
 
 KNOWN = {
     "AKIDPLAIN": "plain-secret",
@@ -61,6 +61,7 @@ def test_ids_that_need_encoding_are_signed_as_they_travel(guarded: FakeBedrock) 
     running.converse_stream(**ask(arn))["stream"].close()
 
 
+@newest_model
 def test_query_strings_are_signed_too(guarded: FakeBedrock) -> None:
     options = {**guarded.client_options(), "aws_access_key_id": "AKIDPLAIN", "aws_secret_access_key": "plain-secret"}
     control = boto3.client("bedrock", **options)
@@ -119,6 +120,7 @@ def test_without_credentials_nobody_is_asked(fake: FakeBedrock) -> None:
     client(fake, "AKIDNOBODY", "x").converse(**ask())
 
 
+@newest_model
 @pytest.mark.parametrize(
     ("token", "message"),
     [
