@@ -341,13 +341,20 @@ class TestNoSecretInAdvice:
         assert classify(exc).advice.endswith("aws sso login --profile 'my dev; rm -rf {x}'")
 
 
+#: Classes that came to botocore after the oldest one that is supported.
+_LATE = {"botocore.exceptions.LoginError"}
+
+
 class TestTheTableItself:
     def test_every_class_named_of_botocore_and_urllib3_exists_and_is_classified_as_said(self) -> None:
         import importlib
 
         for name, rule in _CLASSES.items():
             module, _, cls = name.rpartition(".")
-            found = getattr(importlib.import_module(module), cls)
+            found = getattr(importlib.import_module(module), cls, None)
+            if found is None and name in _LATE:
+                continue  # not yet in the installed botocore
+            assert found is not None, name
             assert f"{found.__module__}.{found.__qualname__}" == name or module in ("http.client", "ssl", "socket"), (
                 name
             )
@@ -358,7 +365,6 @@ class TestTheTableItself:
             botocore_errors.ConnectionError,
             botocore_errors.HTTPClientError,
             botocore_errors.SSOError,
-            botocore_errors.LoginError,
             ParserError,
             urllib3_errors.HTTPError,
         )
@@ -376,7 +382,7 @@ class TestTheTableItself:
         client: Any = build_runtime_client("us-east-1", ClientSettings(), Credentials(bearer_token="t"))
         model = client.meta.service_model
         names = {
-            shape.name for op in ("Converse", "ConverseStream", "CountTokens") for shape in model.operation_model(op).error_shapes
+            shape.name for op in ("Converse", "ConverseStream") for shape in model.operation_model(op).error_shapes
         }  # fmt: skip
         names |= {m for m in model.shape_for("ConverseStreamOutput").members if m.endswith("Exception")}
         assert {name.lower() for name in names} <= _CODES.keys()
@@ -449,7 +455,10 @@ class TestOnTheWire:
         ],
     )
     def test_faults_inside_a_stream(self, fault: Any, kind: str, wire: Any) -> None:
-        assert self.fail(wire, Reply("Hello", fault=fault), "converse_stream").kind == kind
+        found = self.fail(wire, Reply("Hello", fault=fault), "converse_stream")
+        modelled = wire[1].meta.service_model.shape_for("ConverseStreamOutput").members
+        is_known = isinstance(fault, StreamError) or fault.name in modelled
+        assert found.kind == (kind if is_known else "server_error")
 
 
 def test_every_recorded_refusal_is_classified(recordings: Path) -> None:

@@ -15,7 +15,7 @@ from agent.bedrock.aws.clients import build_runtime_client
 from agent.bedrock.aws.credentials import Credentials
 from agent.bedrock.aws.settings import ClientSettings
 from agent.bedrock.chat import ChatStream, complete
-from agent.bedrock.testing import FakeBedrock, Reasoning, Refusal, Reply, Text, ToolCall
+from agent.bedrock.testing import FakeBedrock, Refusal, Reply, Text, ToolCall
 from tests.response.strategies import answers
 
 HELLO: dict[str, Any] = {
@@ -49,7 +49,7 @@ def test_the_whole_answer() -> None:
 
 @pytest.mark.parametrize("refusal", [DENIED, NO_STREAMING_TOOLS], ids=["no permission", "no streaming with tools"])
 def test_where_streaming_is_refused_the_whole_answer_comes_as_a_stream(refusal: Refusal) -> None:
-    reply = Reply(Reasoning("Hm.", signature="sig"), Text("Hello"), ToolCall("t", {}, id="c-1"))
+    reply = Reply(Text("Hello"), ToolCall("t", {}, id="c-1"))
     with FakeBedrock([reply, refusal, reply]) as fake:
         client = client_of(fake)
         streamed = ChatStream(open_stream(client, HELLO)).completion()
@@ -81,7 +81,10 @@ def test_a_guardrails_way_of_streaming_is_no_member_of_converse() -> None:
     assert whole_kwargs(HELLO) == HELLO
     assert kwargs == before
     with FakeBedrock([DENIED, Reply("Hello")]) as fake:
-        assert list(open_stream(client_of(fake), kwargs)["stream"])
+        client = client_of(fake)
+        if "guardrailConfig" not in client.meta.service_model.shape_for("ConverseRequest").members:
+            pytest.skip("this botocore knows no guardrails in Converse")
+        assert list(open_stream(client, kwargs)["stream"])
 
 
 def test_a_mock_is_a_client_too() -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Self
 
+import botocore.credentials
+import botocore.handlers
 import pytest
 
 from agent.bedrock.aws.clients import build_runtime_client
@@ -180,6 +182,7 @@ class TestBeforeAnyCall:
         assert found.kind == "auth"
         assert "aws configure get credential_process --profile dev" in found.advice
 
+    @pytest.mark.skipif(not hasattr(botocore.credentials, "LoginProvider"), reason="this botocore knows no aws login")
     def test_a_login_profile_needs_the_crt(self, files: Path) -> None:
         configure(files, "[profile dev]\nlogin_session = arn:aws:sts::123456789012:assumed-role/x\n")
         exc, found = failure_of_a_call(DEV)
@@ -221,10 +224,13 @@ class TestAtTheFirstCall:
         assert found.kind == "auth"
         assert "aws sso login --profile dev" in found.advice
 
-    def test_a_legacy_sign_in_that_expired(self, files: Path) -> None:
+    @pytest.mark.parametrize("hours", [-1, 1], ids=["by its date", "by the portal's word"])
+    def test_a_legacy_sign_in_that_expired(self, hours: int, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         configure(files, LEGACY_SSO)
-        sign_in(files, "https://x.awsapps.com/start", hours=-1)
-        exc, found = failure_of_a_call(DEV)
+        sign_in(files, "https://x.awsapps.com/start", hours)
+        with Portal(401, {"message": "Session token not found or invalid"}, "UnauthorizedException") as portal:
+            monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", portal.url)
+            exc, found = failure_of_a_call(DEV)
         assert type(exc).__name__ == "UnauthorizedSSOTokenError"
         assert "aws sso login --profile dev" in found.advice
 
@@ -309,6 +315,9 @@ class TestAtTheFirstCall:
         assert found.kind == "auth"
         assert "--profile dev" in found.advice
 
+    @pytest.mark.skipif(
+        not hasattr(botocore.handlers, "get_bearer_auth_supported_services"), reason="this botocore sends it over http"
+    )
     def test_a_bearer_token_is_not_sent_over_http(self) -> None:
         exc, found = failure_of_a_call(Credentials(bearer_token=SECRET))
         assert type(exc).__name__ == "InvalidEndpointConfigurationError"
