@@ -8,11 +8,13 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -49,6 +51,28 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "leaves_threads: a foreign runtime under test has daemon threads of its own")
+
+
+LONGEST_TEST = 120
+"""Seconds; far more than any test needs on two busy cores, far less than patience lasts."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """End a test that hangs, with the place where it does (POSIX; elsewhere pytest's own faulthandler_timeout)."""
+    if not hasattr(signal, "SIGALRM"):
+        return (yield)
+
+    def give_up(*_: object) -> None:
+        pytest.fail(f"{item.nodeid} takes longer than {LONGEST_TEST} s")  # no Exception: nobody may swallow it
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, LONGEST_TEST)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(autouse=True)
