@@ -93,8 +93,9 @@ def unpack_call_id(call_id: str) -> tuple[str, Outline | None]:
 def _unpacked(payload: str) -> Outline | None:
     try:
         packed = urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
-        data = zlib.decompressobj().decompress(packed, _MAX_UNPACKED)
-        outline = json.loads(data.decode("utf-8", "surrogatepass"))
+        unpacker = zlib.decompressobj()
+        data = unpacker.decompress(packed, _MAX_UNPACKED)
+        outline = json.loads(data.decode("utf-8", "surrogatepass")) if unpacker.eof else None
     except (ValueError, zlib.error):
         return None
     well_formed = isinstance(outline, list) and all(isinstance(entry, dict) for entry in outline)
