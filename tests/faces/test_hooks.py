@@ -1,0 +1,154 @@
+"""Row A13: hooks for metrics and audit hear of every call once, and of how it ended."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agent.bedrock.faces.client import Bedrock
+from agent.bedrock.faces.hooks import CallDetails
+from agent.bedrock.testing import Cut, FakeBedrock, Refusal, Reply, StreamException, Text, Usage
+
+NOVA = "us.amazon.nova-lite-v1:0"
+USER = [{"role": "user", "content": "Hi"}]
+
+Serve = Callable[..., FakeBedrock]
+BedrockAt = Callable[..., Bedrock]
+
+
+class Heard(list[tuple[str, CallDetails]]):
+    """What the hooks were told, in order."""
+
+    def hooks(self) -> dict[str, Callable[[CallDetails], None]]:
+        names = ("on_request", "on_response", "on_error")
+        return {name: lambda details, name=name: self.append((name, details)) for name in names}
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, _ in self]
+
+    @property
+    def last(self) -> CallDetails:
+        return self[-1][1]
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+def test_a13_a_whole_answer_is_told_with_its_figures(serve: Serve, bedrock_at: BedrockAt, heard: Heard) -> None:
+    fake = serve(Reply("Hi", usage=Usage(input=5, output=2, cache_read=100), latency_ms=42))
+    completion = bedrock_at(fake, **heard.hooks()).complete(NOVA, USER)
+    assert heard.names == ["on_request", "on_response"]
+    assert heard[0][1] == CallDetails(NOVA, stream=False)
+    told = heard.last
+    assert (told.outcome, told.model, told.stream, told.finish_reason) == ("complete", NOVA, False, "stop")
+    assert (told.prompt_tokens, told.completion_tokens, told.cache_read_tokens) == (105, 2, 100)
+    assert (told.latency_ms, told.attempts, told.request_id) == (42, 1, completion.bedrock.request_id)
+    assert 0 < told.seconds < 10
+    assert told.seconds_to_first_token is None
+    assert (told.kind, told.error, told.status) == (None, None, None)
+
+
+def test_a13_a_stream_is_told_when_it_is_read_with_the_time_to_its_first_token(
+    serve: Serve, bedrock_at: BedrockAt, heard: Heard
+) -> None:
+    fake = serve(Reply(Text(["a", "b", "c"]), pace=0.03, usage=Usage(input=5, output=2)))
+    stream = bedrock_at(fake, **heard.hooks()).stream(NOVA, USER)
+    assert heard.names == ["on_request"]
+    stream.completion()
+    assert heard.names == ["on_request", "on_response"]
+    told = heard.last
+    assert (told.outcome, told.stream, told.prompt_tokens, told.completion_tokens) == ("complete", True, 5, 2)
+    assert told.seconds_to_first_token is not None
+    assert 0.02 < told.seconds_to_first_token < told.seconds
+
+
+@pytest.mark.parametrize("fault", [Cut(at=200), StreamException("throttlingException", at=2)])
+def test_a13_a_stream_that_fails_counts_as_a_failure(
+    serve: Serve, bedrock_at: BedrockAt, heard: Heard, fault: Any
+) -> None:
+    stream = bedrock_at(serve(Reply(Text(["a", "b"]), fault=fault)), **heard.hooks()).stream(NOVA, USER)
+    with pytest.raises(Exception):  # noqa: B017, PT011 - which one is the road's business
+        stream.completion()
+    assert heard.names == ["on_request", "on_error"]
+    told = heard.last
+    assert told.outcome == "failed"
+    assert told.kind is not None
+    assert told.error
+    assert told.request_id == stream.request_id
+
+
+def test_a13_a_refusal_is_told_with_its_kind_and_status(serve: Serve, bedrock_at: BedrockAt, heard: Heard) -> None:
+    client = bedrock_at(
+        serve(Refusal("ThrottlingException", "Slow down."), Refusal("ThrottlingException", "Slow.")), **heard.hooks()
+    )
+    for call in (client.complete, client.stream):
+        heard.clear()
+        with pytest.raises(Exception, match="Throttling"):
+            call(NOVA, USER)
+        assert heard.names == ["on_request", "on_error"]
+        assert (heard.last.kind, heard.last.status, heard.last.outcome) == ("rate_limit", 429, "failed")
+        assert heard.last.request_id
+
+
+def test_a_request_that_cannot_be_built_is_told_too(serve: Serve, bedrock_at: BedrockAt, heard: Heard) -> None:
+    with pytest.raises(ValueError, match="n is 1"):
+        bedrock_at(serve(), **heard.hooks()).complete(NOVA, USER, n=3)
+    assert heard.names == ["on_request", "on_error"]
+    assert heard.last.kind == "invalid_request"
+
+
+@pytest.mark.parametrize("read_first", [True, False])
+def test_a_stream_that_its_reader_leaves_is_interrupted(
+    serve: Serve, bedrock_at: BedrockAt, heard: Heard, read_first: bool
+) -> None:
+    stream = bedrock_at(serve(Reply(Text(["a"] * 50), pace=0.01)), **heard.hooks()).stream(NOVA, USER)
+    if read_first:
+        next(stream)
+    stream.close()
+    del stream
+    gc.collect()
+    assert heard.names == ["on_request", "on_response"]
+    assert heard.last.outcome == "interrupted"
+    assert heard.last.finish_reason is None
+
+
+def test_a_hook_that_raises_does_no_harm(serve: Serve, bedrock_at: BedrockAt, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(details: CallDetails) -> None:
+        raise RuntimeError("secret text")
+
+    client = bedrock_at(serve(Reply("Hi"), Refusal()), on_request=broken, on_response=broken, on_error=broken)
+    assert client.complete(NOVA, USER).message.content == "Hi"
+    with pytest.raises(Exception, match="ValidationException"):
+        client.complete(NOVA, USER)
+    assert "a hook raised" in caplog.text
+    assert "secret text" not in caplog.text
+
+
+def test_details_are_frozen_and_hold_no_content(serve: Serve, bedrock_at: BedrockAt, heard: Heard) -> None:
+    bedrock_at(serve(Reply("the answer is 42")), **heard.hooks()).complete(NOVA, [{"role": "user", "content": "hush"}])
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        heard.last.model = "other"  # type: ignore[misc]
+    assert "42" not in repr(heard) or "the answer" not in repr(heard)
+    assert "hush" not in repr(heard)
+
+
+def test_every_face_is_heard_through_the_same_hooks(serve: Serve, bedrock_at: BedrockAt, heard: Heard) -> None:
+    client = bedrock_at(serve(Reply("Hi"), Reply("Hi")), **heard.hooks())
+    client.chat.completions.create(model=NOVA, messages=USER)
+    list(client.chat.completions.create(model=NOVA, messages=USER, stream=True))
+    assert heard.names == ["on_request", "on_response"] * 2
+    assert [details.stream for _, details in heard] == [False, False, True, True]
+
+
+def test_attempts_count_those_of_botocore(serve: Serve, bedrock_at: BedrockAt, heard: Heard) -> None:
+    fake = serve(Refusal("InternalServerException", "Again."), Reply("Hi"))
+    bedrock_at(fake, max_attempts=3, **heard.hooks()).complete(NOVA, USER)
+    assert len(fake.requests) == 2
+    assert heard.last.attempts == 2
