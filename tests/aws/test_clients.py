@@ -5,8 +5,11 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import subprocess
+import sys
 import threading
 import time
+import traceback
 import warnings
 import weakref
 from pathlib import Path
@@ -23,7 +26,8 @@ from agent.bedrock.aws.cache import ClientCache
 from agent.bedrock.aws.clients import build_control_client, build_runtime_client, fingerprint
 from agent.bedrock.aws.credentials import Credentials
 from agent.bedrock.aws.settings import ClientSettings
-from agent.bedrock.testing import FakeBedrock, Reply
+from agent.bedrock.errors import classify
+from agent.bedrock.testing import FakeBedrock, Refusal, Reply
 
 KEYS = Credentials(aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key="Tr0ub4dor")
 HELLO: dict[str, Any] = {
@@ -76,8 +80,6 @@ class TestRuntimeClient:
 
     @pytest.mark.parametrize("attempts", [1, 2])
     def test_attempts_are_counted_in_total(self, attempts: int) -> None:
-        from agent.bedrock.testing import Refusal
-
         with FakeBedrock([Refusal("InternalServerException", "down")] * attempts) as fake:
             settings = ClientSettings(endpoint_url=fake.url, max_attempts=attempts)
             client = build_runtime_client("us-east-1", settings, KEYS)
@@ -350,6 +352,36 @@ def test_nothing_that_is_built_or_logged_shows_a_secret(caplog: pytest.LogCaptur
         client.converse(**HELLO)
     shown = [repr(cache), repr(cache._built), repr(fingerprint(KEYS)), repr(client), caplog.text]
     assert not [text for text in shown if "Tr0ub4dor" in text]
+
+
+def test_secrets_of_the_environment_are_in_nothing_of_ours_when_a_call_fails(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = {"AWS_ACCESS_KEY_ID": "AKIDPLANTED", "AWS_SECRET_ACCESS_KEY": "Tr0ub4dor", "AWS_SESSION_TOKEN": "Tok3n"}
+    for name, value in planted.items():
+        monkeypatch.setenv(name, value)
+    caplog.set_level(logging.DEBUG, logger="agent")
+    cache = ClientCache()
+    with FakeBedrock([Refusal("UnrecognizedClientException", "The security token is invalid.")]) as fake:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", fake.url)
+        client = cache.get_or_build("us-east-1", fingerprint(), lambda: build_runtime_client("us-east-1"))
+        with pytest.raises(client.exceptions.ClientError) as raised:
+            client.converse(**HELLO)
+        cache.evict("us-east-1")
+    shown = [repr(cache), repr(fingerprint()), repr(classify(raised.value)), caplog.text]
+    shown += ["".join(traceback.format_exception(raised.value)), str(vars(raised.value))]
+    for secret in planted.values():
+        assert not [text for text in shown if secret in text]
+
+
+def test_importing_the_wing_loads_no_library_of_aws() -> None:
+    code = (
+        "import sys, importlib, pkgutil; from agent.bedrock import aws; "
+        "[importlib.import_module(f'agent.bedrock.aws.{found.name}') for found in pkgutil.iter_modules(aws.__path__)]; "
+        "assert not [m for m in sys.modules if m.split('.')[0] in ('boto3', 'botocore', 'urllib3')]"
+    )
+    root = Path(__file__).resolve().parent.parent.parent
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=root, timeout=60)
 
 
 def _run(targets: list[Any]) -> None:
