@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import threading
+import zlib
+from base64 import urlsafe_b64encode
 from collections import deque
 from typing import Any
 
 from agent.bedrock.carriers import ReasoningStore, fill_outline, outline_of, pack_call_id, unpack_call_id
 
-SIGNED = {"reasoningContent": {"reasoningText": {"text": "why", "signature": "sig"}}}
-REDACTED = {"reasoningContent": {"redactedContent": "AAEC"}}
-CALL = {"toolUse": {"toolUseId": "tooluse_1", "name": "f", "input": {"x": 1}}}
-SIDECAR = [SIGNED, {"text": "so"}, REDACTED, {"text": "then"}, CALL]
+SIGNED: dict[str, Any] = {"reasoningContent": {"reasoningText": {"text": "why", "signature": "sig"}}}
+REDACTED: dict[str, Any] = {"reasoningContent": {"redactedContent": "AAEC"}}
+CALL: dict[str, Any] = {"toolUse": {"toolUseId": "tooluse_1", "name": "f", "input": {"x": 1}}}
+SIDECAR: list[dict[str, Any]] = [SIGNED, {"text": "so"}, REDACTED, {"text": "then"}, CALL]
 
 
 def message(number: int, size: int = 100) -> dict[str, Any]:
@@ -49,17 +51,16 @@ def test_a_packed_id_that_was_cut_still_gives_the_id() -> None:
 
 
 def test_a_hostile_id_does_not_unpack_into_memory() -> None:
-    from agent.bedrock.carriers import zlib
-
     bomb = zlib.compress(b"[" + b" " * 50_000_000 + b"]", 9)
-    from base64 import urlsafe_b64encode
-
     packed = "a.bedrock1." + urlsafe_b64encode(bomb).decode().rstrip("=")
     assert unpack_call_id(packed) == ("a", None)
 
 
 def test_reasoning_of_odd_text_survives_packing() -> None:
-    odd = [{"reasoningContent": {"reasoningText": {"text": "\ud83d 🎈 \0", "signature": "s"}}}, CALL]
+    odd: list[dict[str, Any]] = [
+        {"reasoningContent": {"reasoningText": {"text": "\ud83d 🎈 \0", "signature": "s"}}},
+        CALL,
+    ]
     assert unpack_call_id(pack_call_id("a", odd))[1] == outline_of(odd)
 
 

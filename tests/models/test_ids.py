@@ -8,7 +8,10 @@ from agent.bedrock.models.ids import split_model_id
 PLAIN = [
     ("anthropic.claude-sonnet-4-5-20250929-v1:0", ("", "anthropic", "claude-sonnet-4-5", "20250929", "v1:0")),
     ("us.anthropic.claude-opus-4-7", ("us", "anthropic", "claude-opus-4-7", "", "")),
-    ("us-gov.anthropic.claude-3-7-sonnet-20250219-v1:0", ("us-gov", "anthropic", "claude-3-7-sonnet", "20250219", "v1:0")),
+    (
+        "us-gov.anthropic.claude-3-7-sonnet-20250219-v1:0",
+        ("us-gov", "anthropic", "claude-3-7-sonnet", "20250219", "v1:0"),
+    ),
     ("global.anthropic.claude-opus-4-6-v1", ("global", "anthropic", "claude-opus-4-6", "", "v1")),
     ("apac.amazon.nova-lite-v1:0", ("apac", "amazon", "nova-lite", "", "v1:0")),
     ("amazon.nova-lite-v1:0:300k", ("", "amazon", "nova-lite", "", "v1:0:300k")),
@@ -62,5 +65,7 @@ def test_a_prompt_arn_is_a_prompt() -> None:
 
 
 def test_a_custom_model_names_its_base() -> None:
-    identity = split_model_id("arn:aws:bedrock:us-east-1:123456789012:custom-model/amazon.nova-lite-v1:0:300k/abc123def456")
+    identity = split_model_id(
+        "arn:aws:bedrock:us-east-1:123456789012:custom-model/amazon.nova-lite-v1:0:300k/abc123def456"
+    )
     assert (identity.provider, identity.name) == ("amazon", "nova-lite")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import botocore.session
-from botocore.model import Shape
 from botocore.validate import ParamValidator
 
 from agent.bedrock.blocks import json_safe
 from agent.bedrock.request.build import ConverseRequest, build_request
 from agent.bedrock.testing.rules import judge
+
+if TYPE_CHECKING:
+    from botocore.model import Shape
 
 CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 CLAUDE_3_7 = "us.anthropic.claude-3-7-sonnet-20250219-v1:0"
@@ -37,19 +39,26 @@ MINIMAX = "minimax.minimax-m2"
 
 @cache
 def input_shape(operation: str = "Converse") -> Shape:
-    return botocore.session.get_session().get_service_model("bedrock-runtime").operation_model(operation).input_shape
+    model = botocore.session.get_session().get_service_model("bedrock-runtime").operation_model(operation)
+    assert model.input_shape is not None
+    return model.input_shape
+
+
+def shape_errors(kwargs: dict[str, Any], operation: str = "Converse") -> list[str]:
+    """What botocore's own validator has against a request."""
+    report = ParamValidator().validate(kwargs, input_shape(operation))
+    return [report.generate_report()] if report.has_errors() else []
 
 
 def complaints(kwargs: dict[str, Any], operation: str = "Converse") -> list[str]:
     """Everything that botocore and the stand-in's rules have against a request."""
-    report = ParamValidator().validate(kwargs, input_shape(operation))
-    found = [report.generate_report()] if report.has_errors() else []
+    found = shape_errors(kwargs, operation)
     body = {name: value for name, value in kwargs.items() if name != "modelId"}
     body["messages"] = [
         {**message, "content": [json_safe(block) for block in message["content"]]} for message in body["messages"]
     ]
     refusal = judge("converse", kwargs["modelId"], body)
-    return found + ([refusal.message] if refusal is not None else [])
+    return found + ([refusal.message or refusal.code] if refusal is not None else [])
 
 
 def built(model: str, messages: list[Any], tools: Any = None, **options: Any) -> ConverseRequest:

@@ -154,7 +154,7 @@ class Slotted:
         self.content = content
 
 
-CONVERSATION = [
+CONVERSATION: list[dict[str, Any]] = [
     USER,
     {"role": "assistant", "content": "t", "tool_calls": [call("a", arguments='{"x": "y"}')]},
     result("a", [{"type": "text", "text": "ok"}]),

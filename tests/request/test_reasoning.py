@@ -35,7 +35,7 @@ CALLS = [call("a", arguments='{"x": "y"}')]
 ASSISTANT = {"role": "assistant", "content": "so", "tool_calls": CALLS}
 TEXT = {"text": "so"}
 USE = use("a", x="y")
-SIDECAR = [SIGNED, REDACTED_JSON, TEXT, USE]
+SIDECAR: list[dict[str, Any]] = [SIGNED, REDACTED_JSON, TEXT, USE]
 DETAILS = [
     {"type": "reasoning.encrypted", "data": "AP8=", "format": "anthropic-claude-v1", "index": 1, "id": None},
     {
@@ -83,7 +83,7 @@ def test_a_store_keeps_the_reasoning_of_a_runtime_that_keeps_nothing() -> None:
 
 
 def test_the_order_of_interleaved_blocks_comes_back_from_an_id() -> None:
-    sidecar = [SIGNED, {"text": "one"}, SIGNED, {"text": "two"}, use("a"), SIGNED, use("b")]
+    sidecar: list[dict[str, Any]] = [SIGNED, {"text": "one"}, SIGNED, {"text": "two"}, use("a"), SIGNED, use("b")]
     calls = [{**call("a"), "id": pack_call_id("a", sidecar)}, call("b")]
     messages = [
         USER,

@@ -166,7 +166,7 @@ def test_tool_choice_none_sends_no_tools_at_all() -> None:
 
 
 def test_a_choice_of_a_tool_that_is_not_there_names_those_that_are() -> None:
-    with pytest.raises(InvalidRequestError, match="no tool is called 'write'; there are 'my.tool'"):
+    with pytest.raises(InvalidRequestError, match=r"no tool is called 'write'; there are 'my\.tool'"):
         build_request(CLAUDE, [USER], [tool("my.tool")], tool_choice="write")
 
 

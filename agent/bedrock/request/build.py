@@ -7,7 +7,7 @@ sent, and the same input gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,10 +58,11 @@ class ConverseRequest:
 
 
 def build_request(
-    model: str, messages: Sequence[Any], tools: Iterable[Any] | None = None, **options: Any
+    model: str, messages: Iterable[Any], tools: Iterable[Any] | None = None, **options: Any
 ) -> ConverseRequest:
     """The Converse request for a conversation; `options` are the fields of `RequestOptions`, others raise TypeError."""
     asked = RequestOptions(**options)
+    messages = messages if isinstance(messages, (list, tuple)) else list(messages)
     context = Context(model, profile_for(model, asked.base_model), asked)
     report_options_without_place(context)
 
