@@ -173,10 +173,13 @@ def build_converse_kwargs(
 ) -> dict[str, Any]:
     """Keyword arguments for boto3's `converse` and `converse_stream`; `max_tokens=None` sends no cap."""
     from .bedrock.faces.client import notes_of
-    from .bedrock.faces.environment import prompt_caching
+    from .bedrock.faces.environment import call_options, prompt_caching
     from .bedrock.notes import ALIASES, noted
     from .bedrock.request.build import build_request
 
+    options = call_options()
+    if guardrail_config:
+        options["guardrail_config"] = guardrail_config
     request = build_request(
         model,
         messages,
@@ -185,9 +188,9 @@ def build_converse_kwargs(
         temperature=temperature,
         top_p=top_p,
         stop_sequences=stop_sequences,
-        guardrail_config=guardrail_config,
         prompt_caching="drop-in" if prompt_caching() else False,
         lenient_images=True,
+        **options,
     )
     ALIASES.remember(request.tool_names)
     return {**request.kwargs, "messages": noted(request.kwargs["messages"], notes_of(model, request))}

@@ -709,3 +709,63 @@ class TestErrors:
         with pytest.raises(AssertionError) as caught:
             library["fail"]()
         assert adapter.is_stale_connection_error(caught.value)
+
+
+class TestOptionsFromTheEnvironment:
+    def kwargs(self, **options: Any) -> dict[str, Any]:
+        return adapter.build_converse_kwargs(CLAUDE, HELLO, **options)
+
+    def test_reasoning_effort(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("BEDROCK_REASONING_EFFORT", "low")
+        fields = self.kwargs(max_tokens=8192)["additionalModelRequestFields"]
+        assert fields["thinking"]["type"] == "enabled"
+
+    def test_cache_ttl(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("BEDROCK_CACHE_TTL", "1h")
+        kwargs = adapter.build_converse_kwargs(CLAUDE, [{"role": "system", "content": "S"}, *HELLO])
+        assert kwargs["system"][-1] == {"cachePoint": {"type": "default", "ttl": "1h"}}
+
+    def test_service_tier(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("BEDROCK_SERVICE_TIER", "flex")
+        assert self.kwargs()["serviceTier"] == {"type": "flex"}
+
+    @pytest.mark.parametrize("name", ["abc123", "arn:aws:bedrock:us-east-1:123456789012:guardrail/abc123"])
+    def test_guardrail(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("BEDROCK_GUARDRAIL", f"{name}:3")
+        guardrail = self.kwargs()["guardrailConfig"]
+        assert (guardrail["guardrailIdentifier"], guardrail["guardrailVersion"]) == (name, "3")
+        mine = {"guardrailIdentifier": "mine", "guardrailVersion": "1"}
+        assert self.kwargs(guardrail_config=mine)["guardrailConfig"]["guardrailIdentifier"] == "mine"
+
+    def test_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(
+            "BEDROCK_EXTRA", '{"requestMetadata": {"team": "a"}, "performanceConfig": {"latency": "optimized"}}'
+        )
+        kwargs = self.kwargs()
+        assert kwargs["requestMetadata"] == {"team": "a"}
+        assert kwargs["performanceConfig"] == {"latency": "optimized"}
+
+    @pytest.mark.parametrize(
+        ("variable", "value"),
+        [
+            ("BEDROCK_REASONING_EFFORT", "enormous"),
+            ("BEDROCK_CACHE_TTL", "2h"),
+            ("BEDROCK_SERVICE_TIER", "gold"),
+            ("BEDROCK_GUARDRAIL", "abc123"),
+            ("BEDROCK_GUARDRAIL", ":1"),
+            ("BEDROCK_EXTRA", "{not json"),
+            ("BEDROCK_EXTRA", "[1]"),
+        ],
+    )
+    def test_a_malformed_value_is_refused_by_name(
+        self, variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(variable, value)
+        with pytest.raises(SettingsError, match=variable):
+            self.kwargs()
+
+    def test_they_reach_the_wire_on_every_call(self, fake: FakeBedrock, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("BEDROCK_SERVICE_TIER", "priority")
+        adapter.call_converse("us-east-1", CLAUDE, HELLO)
+        adapter.call_converse_stream("us-east-1", CLAUDE, HELLO)
+        assert [request.body["serviceTier"] for request in fake.requests] == [{"type": "priority"}] * 2

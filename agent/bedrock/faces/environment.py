@@ -7,23 +7,72 @@ counts as unset; a malformed value raises SettingsError naming the variable. Cli
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from ..errors import SettingsError
 
 _ON = frozenset({"1", "on", "true", "yes"})
 _OFF = frozenset({"0", "off", "false", "no"})
 
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+CACHE_TTLS = ("5m", "1h")
+SERVICE_TIERS = ("default", "priority", "flex", "reserved")
+
+
+def call_options(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The options that the environment adds to every call, named as the request builder names them."""
+    source = os.environ if environ is None else environ
+    options: dict[str, Any] = {}
+    for variable, (option, read) in _OPTIONS.items():
+        value = (source.get(variable) or "").strip()
+        if value:
+            options[option] = read(variable, value)
+    return options
+
 
 def prompt_caching(environ: Mapping[str, str] | None = None) -> bool:
     """`BEDROCK_PROMPT_CACHING`: on (the default) or off."""
-    return _switch(os.environ if environ is None else environ, "BEDROCK_PROMPT_CACHING", default=True)
+    value = ((os.environ if environ is None else environ).get("BEDROCK_PROMPT_CACHING") or "").strip().lower()
+    if value and value not in _ON | _OFF:
+        raise SettingsError(f"BEDROCK_PROMPT_CACHING is {value!r}: expected on or off")
+    return value not in _OFF
 
 
-def _switch(environ: Mapping[str, str], variable: str, *, default: bool) -> bool:
-    value = (environ.get(variable) or "").strip().lower()
-    if not value:
-        return default
-    if value in _ON | _OFF:
-        return value in _ON
-    raise SettingsError(f"{variable} is {value!r}: expected on or off")
+def _one_of(*allowed: str) -> Callable[[str, str], str]:
+    def read(variable: str, value: str) -> str:
+        if value.lower() not in allowed:
+            raise SettingsError(f"{variable} is {value!r}: expected one of {', '.join(allowed)}")
+        return value.lower()
+
+    return read
+
+
+def _guardrail(variable: str, value: str) -> dict[str, str]:
+    identifier, _, version = value.rpartition(":")
+    if not identifier or not (version.isdigit() or version == "DRAFT"):
+        raise SettingsError(f"{variable} is {value!r}: expected id:version, the version a number or DRAFT")
+    return {"guardrailIdentifier": identifier, "guardrailVersion": version}
+
+
+def _json_object(variable: str, value: str) -> dict[str, Any]:
+    import json
+
+    try:
+        members = json.loads(value)
+    except ValueError as error:
+        # The value itself is left out: it may hold what is nobody's business.
+        raise SettingsError(f"{variable} is no JSON ({type(error).__name__})") from None
+    if not isinstance(members, dict):
+        raise SettingsError(f"{variable} is a JSON {type(members).__name__}: expected an object of Converse members")
+    return members
+
+
+_OPTIONS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
+    "BEDROCK_REASONING_EFFORT": ("reasoning_effort", _one_of(*EFFORTS)),
+    "BEDROCK_CACHE_TTL": ("cache_ttl", _one_of(*CACHE_TTLS)),
+    "BEDROCK_SERVICE_TIER": ("service_tier", _one_of(*SERVICE_TIERS)),
+    "BEDROCK_GUARDRAIL": ("guardrail_config", _guardrail),
+    "BEDROCK_EXTRA": ("extra", _json_object),
+}
+"""Variable -> the builder's option, and how its value is read."""
