@@ -403,10 +403,12 @@ def test_a_connection_behind_tls_that_ends_before_the_body_fails_the_call(
         client.converse(**ask())
 
 
-def test_a_reset_inside_headers_behind_tls_looks_like_their_end(secure: tuple[FakeBedrock, Any]) -> None:
+def test_a_reset_inside_headers_behind_tls_never_passes_for_an_answer(secure: tuple[FakeBedrock, Any]) -> None:
+    """Up to Python 3.12 it looks like the end of the headers, from 3.13 on like the reset that it is."""
     fake, client = secure
     fake.queue(Reply(*ANSWER, fault=Hangup("inside headers", reset=True)))
-    assert client.converse(**ask()).keys() == {"ResponseMetadata"}
+    with contextlib.suppress(ConnectionClosedError):
+        assert client.converse(**ask()).keys() == {"ResponseMetadata"}
 
 
 @pytest.mark.parametrize("how", [Afterwards.FIN, Afterwards.RESET])

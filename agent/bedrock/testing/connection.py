@@ -80,6 +80,10 @@ class Connection(asyncio.Protocol):
         self._writable.set()
         if self._serving is not None:
             self._serving.cancel()
+        asyncio.get_running_loop().call_soon(self._leave)
+
+    def _leave(self) -> None:
+        """Sign off, a turn of the loop later: asyncio closes the socket after it has said that it is lost."""
         self._desk.closed(self)
         self.gone.set()
 
