@@ -23,13 +23,21 @@ as_measured = pytest.mark.skipif(not MODEL_IS_NEW, reason="what surfaces was mea
 NOVA = "us.amazon.nova-lite-v1:0"
 CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 
-SHORT = 0.3
-"""Seconds until a read times out."""
+HASTE = 0.2
+"""Seconds until a read times out where a test waits for that."""
+
+PATIENCE = 10
+"""Seconds until a read times out where it should not, on a machine as busy as may be."""
+
+
+def hasty(fake: FakeBedrock) -> Any:
+    """A client that does not wait for a silent service."""
+    return client_of(fake, read_timeout=HASTE)
 
 
 def client_of(fake: FakeBedrock, service: str = "bedrock-runtime", **config: Any) -> Any:
     """A client that tries once."""
-    options = fake.client_options(**{"retries": {"total_max_attempts": 1}, "read_timeout": SHORT, **config})
+    options = fake.client_options(**{"retries": {"total_max_attempts": 1}, "read_timeout": PATIENCE, **config})
     return boto3.client(service, **options)
 
 

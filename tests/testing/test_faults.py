@@ -45,7 +45,7 @@ from agent.bedrock.testing import (
 )
 from agent.bedrock.testing.server import HOST
 
-from .conftest import as_measured, ask, client_of
+from .conftest import HASTE, as_measured, ask, client_of, hasty
 
 ANSWER = (Text(("Hello", " world")), ToolCall("f", {"a": 1}, id="t"))
 """Ten events: messageStart, two deltas, stop, start, delta, stop, messageStop, metadata."""
@@ -76,6 +76,11 @@ def stream(
     return events_of(client)
 
 
+def patient_unless_silent(fake: FakeBedrock, error: type[Exception]) -> Any:
+    """A client that gives up soon only where the test is about giving up."""
+    return hasty(fake) if error in (ReadTimeoutError, urllib3.exceptions.ReadTimeoutError) else client_of(fake)
+
+
 # --- faults of the call, the same for both operations -------------------------------------------------------------
 
 CALL_FAULTS: Sequence[tuple[Fault, type[Exception]]] = [
@@ -89,8 +94,9 @@ CALL_FAULTS: Sequence[tuple[Fault, type[Exception]]] = [
 @pytest.mark.parametrize(("fault", "error"), CALL_FAULTS)
 @pytest.mark.parametrize("operation", ["converse", "converse_stream"])
 def test_a_connection_that_ends_or_stays_silent_before_the_body_fails_the_call(
-    fake: FakeBedrock, client: Any, fault: Fault, error: type[Exception], operation: str
+    fake: FakeBedrock, fault: Fault, error: type[Exception], operation: str
 ) -> None:
+    client = patient_unless_silent(fake, error)
     fake.queue(Reply(*ANSWER, fault=fault))
     with pytest.raises(error):
         getattr(client, operation)(**ask())
@@ -114,8 +120,9 @@ def test_headers_that_end_by_fin_make_a_stream_without_events(fake: FakeBedrock,
     ],
 )
 def test_a_whole_answer_whose_body_does_not_come_fails_the_call(
-    fake: FakeBedrock, client: Any, fault: Fault, error: type[Exception]
+    fake: FakeBedrock, fault: Fault, error: type[Exception]
 ) -> None:
+    client = patient_unless_silent(fake, error)
     fake.queue(Reply(*ANSWER, fault=fault))
     with pytest.raises(error):
         client.converse(**ask())
@@ -187,7 +194,7 @@ LOUD: Sequence[tuple[Any, type[Exception], str, int]] = [
 def test_a_stream_that_goes_wrong_fails_the_iteration_after_what_came(
     fake: FakeBedrock, fault: Fault, error: type[Exception], text: str, delivered: int
 ) -> None:
-    client = client_of(fake)
+    client = patient_unless_silent(fake, error)
     fake.queue(Reply(*ANSWER, fault=fault))
     got: list[dict[str, Any]] = []
     with pytest.raises(error, match=text):
@@ -223,7 +230,7 @@ def test_a_pause_shorter_than_the_timeout_does_no_harm(fake: FakeBedrock, client
 def test_what_was_sent_before_a_held_event_is_delivered_before_it(fake: FakeBedrock) -> None:
     go_on = threading.Event()
     fake.queue(Reply(*ANSWER, fault=Stall(3, until=go_on)))
-    events = iter(client_of(fake, read_timeout=10).converse_stream(**ask())["stream"])
+    events = iter(client_of(fake).converse_stream(**ask())["stream"])
     first = [next(events) for _ in range(3)]
     assert first[-1] == {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": " world"}}}
     go_on.set()
@@ -233,7 +240,7 @@ def test_what_was_sent_before_a_held_event_is_delivered_before_it(fake: FakeBedr
 def test_the_headers_can_be_held_too(fake: FakeBedrock) -> None:
     go_on = threading.Event()
     fake.queue(Reply(*ANSWER, fault=Stall(-1, until=go_on)))
-    client = client_of(fake, read_timeout=10)
+    client = client_of(fake)
     asking = threading.Thread(target=client.converse, kwargs=ask())
     asking.start()
     assert fake.wait_for(lambda fake: len(fake.requests) == 1)
@@ -271,8 +278,9 @@ def test_every_cut_of_a_stream_delivers_what_was_whole_before_it(fake: FakeBedro
         assert len(delivered) == sum(end <= at for end in ends)
 
 
-def test_chunking_taken_away_holds_events_back_until_the_end(fake: FakeBedrock, client: Any) -> None:
+def test_chunking_taken_away_holds_events_back_until_the_end(fake: FakeBedrock) -> None:
     """boto3 alone waits for 64 KiB or the end: a stall then loses what had come."""
+    client = hasty(fake)
     assert len(stream(fake, client, None, framing=Framing.EOF)) == EVENTS
     fake.queue(Reply(*ANSWER, framing=Framing.EOF, fault=Stall(3)))
     got: list[Any] = []
@@ -311,7 +319,8 @@ def test_botocore_heals_a_reset_connection_with_its_second_attempt(fake: FakeBed
     assert client.converse(**ask())["ResponseMetadata"]["RetryAttempts"] == 1
 
 
-def test_a_black_hole_costs_a_read_timeout(fake: FakeBedrock, client: Any) -> None:
+def test_a_black_hole_costs_a_read_timeout(fake: FakeBedrock) -> None:
+    client = hasty(fake)
     fake.queue(Reply("one", fault=Stale(Afterwards.BLACK_HOLE)))
     client.converse(**ask())
     with pytest.raises(ReadTimeoutError):
@@ -348,7 +357,7 @@ def test_counting_and_the_control_plane_have_faults_too(fake: FakeBedrock, clien
         client.count_tokens(**count)
     assert client.count_tokens(**count)["inputTokens"] > 0
 
-    control = client_of(fake, "bedrock")
+    control = client_of(fake, "bedrock", read_timeout=HASTE)
     fake.queue_control(Refusal("AccessDeniedException", "not you"), Stall(-1))
     with pytest.raises(ClientError, match="not you"):
         control.list_foundation_models()
@@ -373,7 +382,7 @@ def secure(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> I
     bundle = tmp_path_factory.mktemp("tls") / "ca.pem"
     authority.cert_pem.write_to_path(str(bundle))
     with FakeBedrock(ssl_context=context) as fake:
-        options = fake.client_options(retries={"total_max_attempts": 1}, read_timeout=1)
+        options = fake.client_options(retries={"total_max_attempts": 1}, read_timeout=10)
         client = boto3.client("bedrock-runtime", **options, verify=str(bundle))
         yield fake, client
         client.close()

@@ -209,7 +209,7 @@ def test_proxies_of_the_environment_do_not_come_between(monkeypatch: pytest.Monk
 
 def test_many_slow_streams_run_at_once(fake: FakeBedrock) -> None:
     fake.queue(*[Reply(Text(["word "] * 10), pace=0.02)] * 100)
-    client = client_of(fake, max_pool_connections=100, read_timeout=10)
+    client = client_of(fake, max_pool_connections=100)
 
     def stream(_: int) -> int:
         return len(list(client.converse_stream(**ask())["stream"]))
