@@ -9,7 +9,7 @@ message of `ChatStream.completion()`, because the last chunk is made of that com
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..response.accumulator import REASONING_FORMAT, annotation
@@ -31,6 +31,7 @@ from ..response.events import (
 
 if TYPE_CHECKING:
     from ..chat import ChatStream
+    from .aio import AsyncChatStream
 
 Chunk = dict[str, Any]
 Delta = dict[str, Any]
@@ -83,7 +84,7 @@ class ChunkMaker:
         left = [*self._text.rest(), *self._reasoning.rest(), *self._calls.rest()]
         usage = completion.usage.model_dump()
         final = self._chunk(_whole_parts(choice.message), choice.finish_reason)
-        final["bedrock"] = completion.bedrock.model_dump(exclude_none=True)
+        final["bedrock"] = details_json(completion)
         if completion.service_tier is not None:
             final["service_tier"] = completion.service_tier
         if self._include_usage:
@@ -159,6 +160,27 @@ def chunks_of(
     if when_complete is not None:
         when_complete(completion)
     yield from make.last(completion)
+
+
+async def async_chunks_of(
+    stream: AsyncChatStream, make: ChunkMaker | None = None, when_complete: Callable[[Completion], Any] | None = None
+) -> AsyncIterator[Chunk]:
+    """The chunks of an async stream that is open, by the same maker."""
+    make = make or ChunkMaker(stream.partial())
+    async for event in stream:
+        for chunk in make(event):
+            yield chunk
+    completion = await stream.completion()
+    if when_complete is not None:
+        when_complete(completion)
+    for chunk in make.last(completion):
+        yield chunk
+
+
+def details_json(completion: Completion) -> dict[str, Any]:
+    """What Bedrock says beyond OpenAI's vocabulary, without what it does not say."""
+    details = completion.bedrock.model_dump(exclude_none=True)
+    return {name: value for name, value in details.items() if value not in ([], {})}
 
 
 def _whole_parts(message: Any) -> Delta:

@@ -114,6 +114,11 @@ class Bedrock:
         return resolve_region(self._region, credentials=self._credentials)
 
     @property
+    def settings(self) -> ClientSettings | None:
+        """What clients are built with now, from arguments and environment; None where a client was given."""
+        return None if self._client is not None else ClientSettings.from_environment(**self._arguments)
+
+    @property
     def client(self) -> Any:
         """The guarded boto3 client that calls go through, built at first use."""
         if self._client is not None:

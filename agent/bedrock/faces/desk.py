@@ -1,0 +1,189 @@
+"""The desk behind an HTTP face that runs in this process: a request of the openai SDK in, what to do about it out.
+
+It knows paths, bodies, timeouts and retries of that SDK, and no HTTP library: the transport has two of them to serve, sync
+and async. What fails is turned into an answer here, or into what the transport has to raise.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import unquote
+
+from ..errors import InvalidRequestError
+from .chunks import details_json
+from .core import Carry, ChatCore, ChatRequest, read_body
+from .hooks import attempts_of
+from .openai_errors import error_answer, error_object, is_service_error, message_of
+from .sse import CONTENT_TYPE, json_text, sse
+
+if TYPE_CHECKING:
+    from ..response.completion import Completion
+    from .client import Bedrock
+
+JSON_HEADERS = {"content-type": "application/json"}
+
+Raised = Literal["ConnectError", "ConnectTimeout", "ReadTimeout"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request as it comes from the SDK; `timeouts` are in seconds, None means no limit."""
+
+    method: str
+    path: str
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    timeouts: Mapping[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back at once."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """What goes back as it comes: a chat request to be opened as a stream."""
+
+    request: ChatRequest
+    bedrock: Bedrock
+
+
+class Unreachable(Exception):  # noqa: N818 - a verdict on its way to the HTTP library's own exception
+    """The service was not reached, or did not answer in time; `name` is the exception that an HTTP library has for it."""
+
+    def __init__(self, name: Raised, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+class Desk:
+    """Takes calls for one `Bedrock`; shared by threads and event loops."""
+
+    def __init__(self, bedrock: Bedrock, carry: Carry = "store") -> None:
+        self.bedrock = bedrock
+        self.core = ChatCore(bedrock, carry=carry)
+
+    def timeouts(self) -> dict[str, float]:
+        """The timeouts that hold where a request asks for no others; the SDK takes them over as its default."""
+        settings = self.bedrock.settings
+        if settings is None:
+            config = self.bedrock.client.meta.config
+            return {"connect": float(config.connect_timeout), "read": float(config.read_timeout)}
+        return {"connect": settings.connect_timeout, "read": settings.read_timeout}
+
+    def plan(self, call: Call) -> Callable[[], Answer] | Streaming:
+        """What the call asks for; raises InvalidRequestError for what is no request."""
+        path = call.path.rstrip("/")
+        if call.method == "POST" and path.endswith("/chat/completions"):
+            return self._chat(call)
+        if call.method == "GET" and path.endswith("/models"):
+            return lambda: _json(self.bedrock.models.list().model_dump())
+        if call.method == "GET" and "/models/" in path:
+            model = unquote(path.partition("/models/")[2])
+            return lambda: _json(self.bedrock.models.retrieve(model).model_dump())
+        return lambda: _no_such_endpoint(call)
+
+    def _chat(self, call: Call) -> Callable[[], Answer] | Streaming:
+        try:
+            body = json.loads(call.body)
+        except ValueError:
+            raise InvalidRequestError("the body is not JSON") from None
+        request = read_body(body)
+        bedrock = self._bedrock_for(call)
+        if request.stream:
+            return Streaming(request, bedrock)
+        return lambda: _completion_answer(self.core.complete(request, bedrock))
+
+    def _bedrock_for(self, call: Call) -> Bedrock:
+        """The Bedrock with the timeouts of this call, and with a single attempt where the SDK itself tries again.
+
+        A client that was handed in keeps its own timeouts and attempts.
+        """
+        settings = self.bedrock.settings
+        if settings is None:
+            return self.bedrock
+        wanted: dict[str, Any] = {}
+        for name, usual in (("connect", settings.connect_timeout), ("read", settings.read_timeout)):
+            seconds = call.timeouts.get(name)
+            if seconds is not None and seconds != usual:
+                wanted[f"{name}_timeout"] = max(seconds, 0.001)
+        if _retries_taken(call) and settings.max_attempts > 1:
+            wanted["max_attempts"] = 1
+        return self.core.variant(**wanted)
+
+    def failed(self, error: BaseException, *, opened: bool = False) -> Answer:
+        """The answer to a call that failed; raises Unreachable where there was nobody to answer.
+
+        `opened` says that a stream was open and failed before its first event: then nothing was tried again yet, unless
+        the error itself says so.
+        """
+        tried = attempts_of(error) > 1 or (not opened and self._attempts() > 1)
+        answer = error_answer(error, retried=tried)
+        if not is_service_error(error):
+            raised = _RAISED.get(answer.failure.kind)
+            if raised is not None:
+                name: Raised = "ConnectTimeout" if type(error).__name__ == "ConnectTimeoutError" else raised
+                raise Unreachable(name, message_of(error, answer.failure)) from None
+        return Answer(answer.status, answer.headers, answer.body)
+
+    def _attempts(self) -> int:
+        """How often a call is tried before it fails."""
+        settings = self.bedrock.settings
+        if settings is not None:
+            return settings.max_attempts
+        retries = self.bedrock.client.meta.config.retries or {}
+        return int(retries.get("total_max_attempts") or 5)  # botocore's oldest default
+
+
+_RAISED: dict[str, Raised] = {"connection": "ConnectError", "timeout": "ReadTimeout", "idle_timeout": "ReadTimeout"}
+
+
+def stream_headers(request_id: str | None) -> dict[str, str]:
+    """The headers of a streamed answer."""
+    identified = {"x-request-id": request_id} if request_id else {}
+    return {"content-type": CONTENT_TYPE, "cache-control": "no-cache", **identified}
+
+
+def error_event(error: BaseException) -> bytes:
+    """What a stream that fails in the middle ends with."""
+    return sse({"error": error_object(error)})
+
+
+def completion_json(completion: Completion) -> dict[str, Any]:
+    """The completion as OpenAI sends it: what is None is left out, save where a reader may expect the key."""
+    data = {**completion.model_dump(exclude_none=True), "bedrock": details_json(completion)}
+    for choice in data["choices"]:
+        choice.setdefault("logprobs", None)
+        choice["message"].setdefault("content", None)
+        choice["message"].setdefault("refusal", None)
+    return data
+
+
+def _completion_answer(completion: Completion) -> Answer:
+    request_id = completion.bedrock.request_id
+    return _json(completion_json(completion), {"x-request-id": request_id} if request_id else None)
+
+
+def _json(data: Any, headers: Mapping[str, str] | None = None) -> Answer:
+    return Answer(200, {**JSON_HEADERS, **(headers or {})}, json_text(data).encode("ascii"))
+
+
+def _no_such_endpoint(call: Call) -> Answer:
+    message = f"{call.method} {call.path} is not served: there are /chat/completions and /models."
+    if call.path.rstrip("/").endswith("/responses"):
+        message += " Tell the runtime to use chat completions instead of the Responses API."
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": "unknown_url"}
+    body = json_text({"error": error}).encode("ascii")
+    return Answer(404, {**JSON_HEADERS, "x-should-retry": "false"}, body)
+
+
+def _retries_taken(call: Call) -> bool:
+    return call.headers.get("x-stainless-retry-count", "0") != "0"
