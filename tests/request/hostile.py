@@ -121,7 +121,7 @@ class Generator:
 
     def part(self, roles: str) -> Any:
         options = [self.text_part, self.blank_part, self.native_text_part, self.text]
-        if roles != "assistant":
+        if roles != "assistant" or self.random.random() < 0.1:
             options += [self.image_part, self.file_part, self.document_part]
         if roles == "user":
             options += [self.video_part, self.audio_part, self.search_part, self.marked_part, self.guard_part]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from agent.bedrock.carriers import ReasoningStore, outline_of, pack_call_id
+from agent.bedrock.request.build import build_request
 from agent.bedrock.request.messages import convert_messages
 from tests.request.service import (
     CLAUDE,
@@ -130,7 +131,17 @@ def test_without_a_model_everything_that_was_carried_goes_back() -> None:
 def test_bare_text_is_reasoning_only_where_nobody_asks_for_a_signature() -> None:
     message = {"role": "assistant", "content": "so", "reasoning_content": "why"}
     assert turns_of(MINIMAX, [USER, message, USER])[1] == ("assistant", [UNSIGNED, TEXT])
-    assert turns_of(CLAUDE, [USER, message, USER])[1] == ("assistant", [TEXT])
+    request = built(CLAUDE, [USER, message, USER])
+    assert request.kwargs["messages"][1]["content"] == [TEXT]
+    assert steps_of(request) == {"drop_unreplayable_reasoning"}
+
+
+def test_an_image_of_the_models_own_goes_back_with_its_sidecar() -> None:
+    image = {"image": {"format": "png", "source": {"bytes": b"x"}}}
+    sidecar = [{"text": "so"}, {"image": {"format": "png", "source": {"bytes": "eA=="}}}]
+    message = {"role": "assistant", "content": "so", "bedrock_content_blocks": sidecar}
+    request = build_request(CLAUDE, [USER, message, USER])
+    assert request.kwargs["messages"][1]["content"] == [TEXT, image]
 
 
 def test_reasoning_of_another_vendor_is_left_out_and_reported() -> None:

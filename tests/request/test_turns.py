@@ -155,6 +155,12 @@ STEPS: list[tuple[str, str, str, list[Any], list[Any]]] = [
         [("assistant", [{"text": "x"}]), ("user", [{"text": "<system-message>\ns\n</system-message>"}])],
     ),
     (
+        "move_media_out_of_answer", "an image said by the assistant", CLAUDE,
+        [USER, asks(call("a"), content=[{"type": "text", "text": "x"}, IMAGE]), result("a")],
+        [("assistant", [{"text": "x"}, use("a")]),
+         ("user", [answer("a"), {"text": "(media of the assistant's message)"}, IMAGE])],
+    ),
+    (
         "pad_last_turn", "the assistant had the last word", CLAUDE,
         [USER, {"role": "assistant", "content": "x"}],
         [("assistant", [{"text": "x"}]), ("user", [{"text": "(empty)"}])],

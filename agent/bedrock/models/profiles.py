@@ -86,6 +86,7 @@ class ModelProfile:
 
     # media
     refused_media: frozenset[str] = NO_KIND
+    assistant_media: bool = False  # images and documents are the user's to send (documented)
     s3_sources: frozenset[str] = MEDIA
     max_image_bytes: int | None = 3_932_160  # 5 MiB of base64 (measured, thread aws-idp 778; documented as 3.75 MB)
     max_document_bytes: int | None = 4_718_592  # documented as 4.5 MB
@@ -128,6 +129,7 @@ PERMISSIVE = ModelProfile(
     system_tools=True,
     result_status=True,
     says_success=False,
+    assistant_media=True,
     result_media=MEDIA,
     max_image_bytes=None,
     max_document_bytes=None,

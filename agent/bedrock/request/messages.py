@@ -28,6 +28,8 @@ from .reasoning import assistant_blocks
 from .turns import legal_turns
 
 SYSTEM_KINDS = frozenset({"text", "guardContent", "cachePoint"})
+MEDIA_TEXT = "(media of the assistant's message)"
+_MEDIA_KINDS = frozenset({"image", "document", "video", "audio"})
 
 
 def convert_messages(
@@ -57,7 +59,13 @@ def read_messages(messages: Iterable[Any], context: Context) -> tuple[list[Block
         blocks = convert(fields, context, index)
         if fields.get("cache_control"):
             blocks.append(cache_point(fields["cache_control"], Place(context, index, "cache_control")))
-        turns.append(Turn(_WIRE_ROLES[convert], blocks, [index] * len(blocks)))
+        role = _WIRE_ROLES[convert]
+        media = _media_of_assistant(fields, blocks, context) if role == "assistant" else ()
+        if media:
+            blocks = _without_media(blocks, media, context, index)
+        turns.append(Turn(role, blocks, [index] * len(blocks)))
+        if media:
+            turns.append(Turn("user", [{"text": MEDIA_TEXT}, *media], [index] * (len(media) + 1)))
     return system, [*opening, *turns] if opening else turns
 
 
@@ -87,6 +95,21 @@ def _system(message: Mapping[str, Any], context: Context, index: int) -> list[Bl
     """A system message after the conversation began: it stays where it stands, see `place_system_turns`."""
     context.kinds.add("late_system")
     return convert_content_or_placeholder(message.get("content"), context, index)
+
+
+def _media_of_assistant(message: Mapping[str, Any], blocks: list[Block], context: Context) -> list[Block]:
+    """Media in an assistant message, which only the user may send; what a sidecar alone holds is the model's own and stays."""
+    if context.profile.assistant_media or context.kinds.isdisjoint(_MEDIA_KINDS):
+        return []
+    if message.get("bedrock_content_blocks") and isinstance(message.get("content"), (str, type(None))):
+        return []
+    return [block for block in blocks if not _MEDIA_KINDS.isdisjoint(block)]
+
+
+def _without_media(blocks: list[Block], media: list[Block], context: Context, index: int) -> list[Block]:
+    context.repair("move_media_out_of_answer", index, "media of an assistant message was put into the next user turn")
+    kept = [block for block in blocks if not any(block is moved for moved in media)]
+    return kept or [{"text": MEDIA_TEXT}]
 
 
 def _user(message: Mapping[str, Any], context: Context, index: int) -> list[Block]:

@@ -45,7 +45,7 @@ def assistant_blocks(
     if outline is not None:
         return _with_outline(outline, texts, calls, context, index)
     if not reasoning:
-        reasoning = _bare_reasoning(message, context)
+        reasoning = _bare_reasoning(message, context, index)
     if reasoning:
         context.kinds.add("reasoningContent")
     return [*reasoning, *texts, *calls]
@@ -262,12 +262,13 @@ def _stored_outline(store: Any, call_id: str, call: Mapping[str, Any]) -> Outlin
     return found
 
 
-def _bare_reasoning(message: Mapping[str, Any], context: Context) -> list[Block]:
+def _bare_reasoning(message: Mapping[str, Any], context: Context, index: int) -> list[Block]:
     """Reasoning that came back as text only: unsigned, so of use to families that ask for no signature."""
-    if context.profile.replay != "unsigned":
-        return []
     text = message.get("reasoning_content") or message.get("reasoning")
     if not isinstance(text, str) or is_blank(text):
+        return []
+    if context.profile.replay != "unsigned":
+        context.repair("drop_unreplayable_reasoning", index, "reasoning without a signature was left out")
         return []
     return [{"reasoningContent": {"reasoningText": {"text": clean_text(text)}}}]
 
