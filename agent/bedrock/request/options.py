@@ -19,7 +19,8 @@ class RequestOptions:
 
     `extra` holds Converse members, merged deeply; `additional_model_request_fields` is the family's own vocabulary.
     `fetch(url)` gives the bytes and the media type behind an http or s3 URL; without one such a URL is refused (s3 is sent
-    as a location where the family takes those).
+    as a location where the family takes those). `volatile_tail` says how many of the last messages change with every request,
+    so that no cache point stands behind them; `stable_tool_order` sorts tools by name, so that a shuffled list still caches.
     """
 
     # OpenAI's own
@@ -85,6 +86,7 @@ class RequestOptions:
     prompt_caching: bool | str = True
     cache_ttl: str | None = None
     volatile_tail: int = 0
+    stable_tool_order: bool = False
     padding: bool = True
     prefill: bool = False
     strict: bool = False

@@ -46,7 +46,13 @@ def convert_tools(tools: Iterable[Any] | None, context: Context | None = None) -
             if name is not None:
                 seen.add(name)
             converted.append(block)
+    if context.options.stable_tool_order and not any("cachePoint" in block for block in converted):
+        converted.sort(key=_tool_name)
     return _limit_strict(converted, context)
+
+
+def _tool_name(block: Block) -> str:
+    return str((block.get("toolSpec") or block.get("systemTool") or {}).get("name", ""))
 
 
 def _tool(tool: Any, index: int, context: Context) -> list[Block]:
