@@ -26,6 +26,7 @@ def calls_made(model: str, messages: list[dict[str, Any]]) -> int:
         nonlocal count
         count += event in ("call", "c_call")
 
+    build_request(model, [USER], [tool()])  # what is found out once per model is not the cost of a history
     before = sys.getprofile()
     sys.setprofile(counted)
     try:

@@ -602,16 +602,18 @@ PROFILES: tuple[Row, ...] = (
 def profile_for(model: str, base_model: str | None = None) -> ModelProfile:
     """The facts about `model`; `base_model` says which one it is where the id hides it."""
     identity = split_model_id(base_model or model)
-    subject = f"{_provider(identity)}.{_variant(identity)}"
+    provider = _provider(identity)
+    subject = f"{provider}.{_variant(identity)}"
     version = _version(identity)
-    profile = ModelProfile()
-    for row in _COMPILED:
-        if row[0].match(subject) and _covers(row[1], version):
-            profile = replace(profile, **row[1].facts)
-    return profile
+    facts: dict[str, Any] = {}
+    for row in PROFILES:
+        # Most rows are of other providers; compiling their patterns would cost the first call several milliseconds.
+        if provider[:_TELLING] in row.models and re.match(row.models, subject) and _covers(row, version):
+            facts.update(row.facts)
+    return replace(ModelProfile(), **facts)
 
 
-_COMPILED = tuple((re.compile(row.models), row) for row in PROFILES)
+_TELLING = len("moonshot")  # of "moonshotai", which its rows spell as an option
 _NEWEST = (999,)
 _CLAUDE_VERSION = re.compile(r"claude(?:-[a-z]+)*(?:-(\d{1,2}))?(?:-(\d{1,2}))?(?!\d)")
 _DOTTED_VERSION = re.compile(r"(\d+)(?:\.(\d+))?")

@@ -13,7 +13,7 @@ from typing import Any
 Fetch = Callable[[str], tuple[bytes, str]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class RequestOptions:
     """Everything a caller can ask for beside model, messages and tools; None leaves a thing to the service.
 

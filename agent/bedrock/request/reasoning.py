@@ -181,6 +181,7 @@ def _from_detail(entry: Mapping[str, Any], place: Place) -> Block | None:
         return _redacted(entry.get("data"), place)
     if kind == "thinking":
         return _signed(entry.get("thinking") or entry.get("text"), entry.get("signature"))
+    place.repair("drop_foreign_reasoning", "a reasoning detail that cannot be replayed was left out")
     return None
 
 
