@@ -7,7 +7,7 @@
 The map of the house; imports point downwards only:
 
     ../bedrock_adapter.py   the drop-in face for Hermes Agent; composition root
-    faces/                  thin: callbacks, the `Bedrock` object
+    faces/                  thin: the `Bedrock` object, callbacks, chunks, the openai SDK's client and transport
     chat.py                 the one road: request -> call -> events -> completion
     request/                OpenAI -> Converse, pure
     aws/                    credentials, clients, calls, catalog: all that touches AWS
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from .faces.aio import AsyncBedrock as AsyncBedrock
     from .faces.aio import AsyncChatStream as AsyncChatStream
     from .faces.client import Bedrock as Bedrock
+    from .faces.hooks import CallDetails as CallDetails
+    from .faces.transport import async_http_client as async_http_client
+    from .faces.transport import http_client as http_client
     from .response.completion import Completion as Completion
 
 _HOMES = {
@@ -41,11 +44,14 @@ _HOMES = {
     "AsyncChatStream": "faces.aio",
     "Bedrock": "faces.client",
     "BedrockError": "errors",
+    "CallDetails": "faces.hooks",
     "ChatStream": "chat",
     "Completion": "response.completion",
     "Failure": "errors",
     "InvalidRequestError": "errors",
+    "async_http_client": "faces.transport",
     "classify": "errors",
+    "http_client": "faces.transport",
 }
 
 __all__ = [  # noqa: PLE0604 - the names are strings, as the table says
