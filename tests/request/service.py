@@ -44,8 +44,16 @@ def input_shape(operation: str = "Converse") -> Shape:
     return model.input_shape
 
 
+@cache
+def model_is_new() -> bool:
+    """Whether the installed botocore's service model has the newest members that requests here use (since 1.43.62)."""
+    return "toolAddition" in str(input_shape().members["messages"].member.members["content"].member.members)  # type: ignore[attr-defined]
+
+
 def shape_errors(kwargs: dict[str, Any], operation: str = "Converse") -> list[str]:
-    """What botocore's own validator has against a request."""
+    """What botocore's own validator has against a request; an old one does not know enough to judge."""
+    if not model_is_new():
+        return []
     report = ParamValidator().validate(kwargs, input_shape(operation))
     return [report.generate_report()] if report.has_errors() else []
 
