@@ -12,7 +12,7 @@ import json
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from ..blocks import Block, json_safe
 from .completion import (
@@ -157,30 +157,33 @@ class Accumulator:
         finished = [block for block in blocks if self._finished(block)]
         return Message(
             role="assistant",
-            content="".join(block.text() for block in blocks if isinstance(block, _TextBlock)) or None,
+            content=_joined(_in_order(self._text)),
             refusal=None,
-            tool_calls=[b.call() for b in finished if isinstance(b, _ToolBlock) and b.for_client()] or None,
+            tool_calls=[block.call() for block in self._client_calls() if self._finished(block)] or None,
             function_call=None,
             audio=None,
-            images=[block.openai() for block in blocks if isinstance(block, _ImageBlock) and block.data] or None,
-            annotations=_annotations(blocks) or None,
+            images=[block.openai() for block in _in_order(self._images) if block.data] or None,
+            annotations=_annotations(_in_order(self._text)) or None,
             parsed=None,
-            reasoning_content="".join(b.text() for b in blocks if isinstance(b, _ReasoningBlock)) or None,
-            reasoning_details=self._reasoning_details(blocks) or None,
+            reasoning_content=_joined(_in_order(self._reasoning)),
+            reasoning_details=self._reasoning_details() or None,
             bedrock_content_blocks=[content for block in finished for content in block.sidecar()],
         )
+
+    def _client_calls(self) -> list[_ToolBlock]:
+        return [block for block in _in_order(self._tools) if block.for_client()]
 
     def _finished(self, block: _Block) -> bool:
         return self.complete or block.stopped or not isinstance(block, _ToolBlock)
 
-    def _reasoning_details(self, blocks: list[_Block]) -> list[dict[str, Any]]:
-        details = [detail for block in blocks if isinstance(block, _ReasoningBlock) for detail in block.details()]
+    def _reasoning_details(self) -> list[dict[str, Any]]:
+        details = [detail for block in _in_order(self._reasoning) for detail in block.details()]
         for index, detail in enumerate(details):
             detail.update(id=None, format=self._reasoning_format, index=index)
         return details
 
     def _details(self, stop: MessageStop, metadata: Metadata, interrupted: bool) -> BedrockDetails:
-        calls = [block for _, block in sorted(self._tools.items()) if block.for_client()]
+        calls = self._client_calls()
         return BedrockDetails(
             stop_reason=self.stop_reason,
             request_id=self.request_id,
@@ -338,6 +341,9 @@ class _Block:
         return []
 
 
+_AnyBlock = TypeVar("_AnyBlock", bound=_Block)
+
+
 class _TextBlock(_Block):
     __slots__ = ("citations", "pieces")
 
@@ -490,13 +496,20 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(name)
 
 
-def _annotations(blocks: list[_Block]) -> list[dict[str, Any]]:
+def _in_order(kind: dict[int, _AnyBlock]) -> list[_AnyBlock]:
+    # A list first, in one go: another thread may be feeding (`ChatStream.partial`).
+    return sorted(list(kind.values()), key=attrgetter("index"))
+
+
+def _joined(blocks: Iterable[_TextBlock | _ReasoningBlock]) -> str | None:
+    return "".join(block.text() for block in blocks) or None
+
+
+def _annotations(blocks: Iterable[_TextBlock]) -> list[dict[str, Any]]:
     """OpenAI's url_citation annotations: offsets in code points of the final text, the whole citation as `bedrock`."""
     annotations = []
     start = 0
     for block in blocks:
-        if not isinstance(block, _TextBlock):
-            continue
         end = start + len(block.text())
         annotations += [annotation(citation, start, end) for citation in block.citations]
         start = end
