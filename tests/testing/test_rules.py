@@ -340,7 +340,7 @@ REFUSED: Sequence[Row] = [
         model_said("messages.1.content.0.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'"),
     ),
     Row(
-        conversation.empty_result_for_nova,
+        conversation.empty_result,
         NOVA,
         answered(result()),
         model_said(
@@ -737,12 +737,15 @@ REFUSED: Sequence[Row] = [
         )
         for model in (GPT_56, LLAMA, GROK, PALMYRA, GEMMA)
     ],
-    Row(
-        reasoning.signed,
-        GPT_OSS,
-        talk(user(), assistant(SIGNED, text()), user()),
-        no_field("reasoningContent.reasoningText.signature"),
-    ),
+    *[
+        Row(
+            reasoning.signed,
+            model,
+            talk(user(), assistant(SIGNED, text()), user()),
+            no_field("reasoningContent.reasoningText.signature"),
+        )
+        for model in (GPT_OSS, KIMI, MINIMAX, QWEN, PIXTRAL, DEEPSEEK_31)
+    ],
     *[
         Row(
             reasoning.empty_signature,
@@ -1074,7 +1077,10 @@ def test_ids_that_name_nothing_are_invalid(model_id: str, exists: bool) -> None:
     [
         (OPUS_55, "Claude Opus 5.5, Fable 5.1, Mythos 5.1"),
         ("us.anthropic.claude-fable-5-1", "Claude Opus 5.5, Fable 5.1, Mythos 5.1"),
-        (FABLE_5, "Claude Fable 5, Mythos 5"),
+        (FABLE_5, "Claude Fable 5"),
+        ("anthropic.claude-mythos-preview", "Claude Mythos 5"),
+        ("qwen.qwen3-coder-480b-a35b-v1:0", "Qwen without replay"),
+        ("mistral.mistral-large-3-675b-instruct", "Mistral without reasoning"),
         (OPUS_5, "Claude Opus 5, Sonnet 5"),
         ("us.anthropic.claude-opus-4-6-v1", "Claude 4.6"),
         ("us.anthropic.claude-opus-4-20250514-v1:0", "Claude Opus 4"),
@@ -1097,7 +1103,9 @@ def test_no_row_of_the_families_hides_behind_another() -> None:
         "us.anthropic.claude-opus-4-5-20251101-v1:0", "us.anthropic.claude-opus-4-20250514-v1:0",
         "us.anthropic.claude-opus-4-1-20250805-v1:0", "anthropic.claude-3-5-sonnet-20241022-v2:0",
         "anthropic.claude-3-haiku-20240307-v1:0", "anthropic.claude-v2", "us.anthropic.claude-quartet-9",
-        "us.meta.llama3-2-90b-instruct-v1:0", "deepseek.v3.2", "zai.glm-4.7", "nvidia.nemotron-nano-9b-v2",
+        "us.meta.llama3-2-90b-instruct-v1:0", "deepseek.v3.2", "mistral.magistral-small-2509",
+        "mistral.ministral-3-8b-instruct", "qwen.qwen3-coder-30b-a3b-v1:0", "us.anthropic.claude-mythos-preview",
+        "nvidia.nemotron-nano-12b-v2", "zai.glm-4.7", "nvidia.nemotron-nano-9b-v2",
         "ai21.jamba-1-5-large-v1:0",
     ]  # fmt: skip
     used = {row.model for row in REFUSED} | {model for _, model, _ in ACCEPTED} | set(more)

@@ -193,9 +193,9 @@ def empty_error_result(case: Case) -> str | None:
     return None
 
 
-def empty_result_for_nova(case: Case) -> str | None:
-    """stdapi-ai#226; a result of one empty text is accepted."""
-    if not case.family.name.startswith("Nova"):
+def empty_result(case: Case) -> str | None:
+    """stdapi-ai#226 (Nova), harness-sdk#2122 (Nemotron); one empty text is accepted. The words are not recorded."""
+    if case.family.empty_results:
         return None
     for block in case.of("toolResult"):
         if not block.value.get("content"):
@@ -237,7 +237,7 @@ RULES = (
     last_calls_unanswered,
     results_first,
     foreign_ids,
-    empty_result_for_nova,
+    empty_result,
 )
 
 

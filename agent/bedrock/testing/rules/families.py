@@ -17,6 +17,7 @@ Facts = Mapping[str, Any]
 """Fields of a `Family`."""
 
 ALL = frozenset({"auto", "any", "tool"})
+ANY_MEDIA = frozenset({"image", "document", "video"})
 FORCED = frozenset({"any", "tool"})
 NONE: frozenset[str] = frozenset()
 
@@ -69,6 +70,7 @@ class Family:
     status: bool = True
     results_alone: bool = False
     results_first: bool = False
+    empty_results: bool = True
     hyphens: bool = True
     images: bool = True
     documents: bool = True
@@ -107,6 +109,16 @@ CLAUDE_FIELDS = frozenset({"top_k", "thinking", "output_config", "anthropic_beta
 NOVA_FIELDS = frozenset({"inferenceConfig", "reasoningConfig"})
 
 
+UNSIGNED: Facts = {"replay": "unsigned"}
+"""Whoever is not Claude refuses a signature on replayed reasoning (Strands); a row may refuse more than that."""
+
+
+def row(name: str, pattern: str, *shared: Facts, **facts: Any) -> Family:
+    """A row of the table: what it shares with others, then what sets it apart."""
+    merged = {key: value for some in (UNSIGNED, *shared) for key, value in some.items()} | facts
+    return replace(Family(name, pattern), **merged)
+
+
 CLAUDE: Facts = {
     "results_first": True,
     "replay": "signed",
@@ -137,8 +149,32 @@ FROM_5: Facts = {**FROM_4_7, "lone_reasoning": False, "system_role": True}
 
 def claude(name: str, pattern: str, *shared: Facts, **facts: Any) -> Family:
     """A row of Claude's: what all of them share, what the generation shares, what sets this one apart."""
-    merged = {**CLAUDE, **{key: value for some in shared for key, value in some.items()}, **facts}
-    return replace(Family(f"Claude {name}", rf"anthropic\.claude-{pattern}"), **merged)
+    return row(f"Claude {name}", rf"anthropic\.claude-{pattern}", CLAUDE, *shared, **facts)
+
+
+NOVA: Facts = {
+    "replay": None,
+    "user_first": True,
+    "hyphens": False,
+    "empty_results": False,
+    "cache": frozenset({"system", "messages"}),
+    "long_cache": False,
+    "structured": False,
+    "extra_fields": NOVA_FIELDS,
+}
+"""Hyphens: SEMOSS#2892. Empty results: stdapi-ai#226. Cache: LibreChat#13838, timothy-agent#756."""
+
+EYES: Facts = {"video": True, "s3": True, "inside": frozenset({"video"}), "pdf_inside": False}
+"""Video and S3 are Nova's alone; pdf and video in a tool result are refused (recorded 2025)."""
+
+LLAMA: Facts = {"user_first": True, "choices": AUTO, "results_alone": True, "structured": False, "replay": "refused"}
+MISTRAL: Facts = {"user_first": True, "results_alone": True, "inside": frozenset({"image"})}
+DEEPSEEK: Facts = {"user_first": True, "images": False}
+OPENAI: Facts = {"user_first": True, "choices": AUTO, "structured": False}
+UNSAMPLED: Facts = {"sampling": "no-field", "flat_effort": False, "replay": "refused"}
+QWEN: Facts = {"stop_sequences": False, "inside": ANY_MEDIA}
+NEMOTRON: Facts = {"user_first": True, "empty_results": False}
+"""Empty results: Strands, from a report (harness-sdk#2122)."""
 
 
 FAMILIES: tuple[Family, ...] = (
@@ -154,7 +190,8 @@ FAMILIES: tuple[Family, ...] = (
     claude("Sonnet 5.5", r"sonnet-5-5", FROM_5, thinking=BETWEEN, choices=AUTO),
     claude("Haiku 5.5", r"haiku-5-5", FROM_5, thinking=ADAPTIVE),
     # 5: Fable and Mythos always think, and no source has native structured output accepted by Fable (ax#667).
-    claude("Fable 5, Mythos 5", r"(fable-5|mythos)", FROM_5, thinking=ALWAYS, structured=False),
+    claude("Fable 5", r"fable-5", FROM_5, thinking=ALWAYS, structured=False, strict=False),
+    claude("Mythos 5", r"mythos", FROM_5, thinking=ALWAYS),
     claude("Opus 5, Sonnet 5", r"(opus|sonnet|haiku)-5", FROM_5, thinking=ADAPTIVE),
     # 4.8: mid-conversation system messages are documented from here on.
     claude("Opus 4.8", r"opus-4-8", FROM_4_7, thinking=ADAPTIVE, system_role=True),
@@ -212,164 +249,45 @@ FAMILIES: tuple[Family, ...] = (
     ),
     # A version that is not in this table: the rules of the newest, as far as those agree.
     claude("newer than this table", r".*", FROM_5, thinking=None, efforts=None, max_tokens=None, long_cache=None),
-    # --- Amazon ----------------------------------------------------------------------------------------------------
-    Family(
-        # Media of every form recorded 2025; pdf and video in a tool result refused (recorded 2025).
-        # Replay of reasoning is disputed for Nova 2 and left unjudged.
-        "Nova 2",
-        r"amazon\.nova-2",
-        user_first=True,
-        hyphens=False,
-        video=True,
-        s3=True,
-        inside=frozenset({"video"}),
-        pdf_inside=False,
-        max_tokens=65_535,
-        reasoning_config=True,
-        cache=frozenset({"system", "messages"}),
-        long_cache=False,
-        structured=False,
-        extra_fields=NOVA_FIELDS,
-    ),
-    Family(
-        "Nova Micro",
-        r"amazon\.nova-micro",
-        user_first=True,
-        hyphens=False,
-        images=False,
-        documents=False,
-        replay="user",
-        max_tokens=10_000,
-        cache=frozenset({"system", "messages"}),
-        long_cache=False,
-        structured=False,
-        extra_fields=NOVA_FIELDS,
-    ),
-    Family(
-        "Nova",
-        r"amazon\.nova",
-        user_first=True,
-        hyphens=False,
-        video=True,
-        s3=True,
-        inside=frozenset({"video"}),
-        pdf_inside=False,
-        replay="user",
-        cache=frozenset({"system", "messages"}),
-        long_cache=False,
-        structured=False,
-        extra_fields=NOVA_FIELDS,
-    ),
-    Family("Titan", r"amazon\.titan", system=False, tools=False, images=False, structured=False),
-    # --- Meta, Mistral, Writer: nothing may share a turn with tool results (langchain-aws#141) -----------------------
-    Family(
-        # Images and documents inside tool results are accepted (recorded 2025).
-        "Llama 4",
-        r"meta\.llama4",
-        user_first=True,
-        choices=AUTO,
-        results_alone=True,
-        structured=False,
-        replay="refused",
-    ),
-    Family(
-        "Llama 3.2 vision",
-        r"meta\.llama3-2-(11b|90b)",
-        user_first=True,
-        choices=AUTO,
-        results_alone=True,
-        structured=False,
-        replay="refused",
-    ),
-    Family(
-        "Llama",
-        r"meta\.llama",
-        user_first=True,
-        choices=AUTO,
-        results_alone=True,
-        images=False,
-        structured=False,
-        replay="refused",
-    ),
-    Family(
-        # Documents inside tool results are accepted (recorded 2025), images are not. Forced choice is disputed.
-        "Mistral",
-        r"mistral\.",
-        user_first=True,
-        results_alone=True,
-        inside=frozenset({"image"}),
-    ),
-    Family(
-        # `status` on a tool result is refused; accepted without (recorded 2025).
-        "Palmyra",
-        r"writer\.palmyra",
-        user_first=True,
-        choices=AUTO,
-        status=False,
-        results_alone=True,
-        structured=False,
-        replay="refused",
-    ),
-    # --- the others --------------------------------------------------------------------------------------------------
-    Family("DeepSeek R1", r"deepseek\.r1", user_first=True, tools=False, images=False, structured=False, replay="user"),
-    Family(
-        # Forced choice and native structured output are disputed; stopSequences: langchain-aws#664.
-        "DeepSeek V3.1",
-        r"deepseek\.v3-v1",
-        user_first=True,
-        images=False,
-        stop_sequences=False,
-    ),
-    Family("DeepSeek", r"deepseek\.", user_first=True, images=False),
-    Family(
-        # Reasoning text is replayed unsigned (instructor#2682); effort "none" is refused.
-        "gpt-oss",
-        r"openai\.gpt-oss",
-        user_first=True,
-        choices=AUTO,
-        images=False,
-        structured=False,
-        efforts=SOME_EFFORT,
-        replay="unsigned",
-    ),
-    Family(
-        # temperature: activepieces#15261. Reasoning only as redacted content: inspect_ai#5217.
-        "GPT-5.6 and GPT-6",
-        r"openai\.gpt-[56]",
-        user_first=True,
-        choices=AUTO,
-        sampling="no-field",
-        flat_effort=False,
-        efforts=ALL_EFFORT | {"none"},
-        replay="refused",
-        cache=None,
-        structured=False,
-    ),
-    Family(
-        # temperature: hermes-agent#111043.
-        "Grok",
-        r"xai\.grok",
-        user_first=True,
-        sampling="no-field",
-        flat_effort=False,
-        replay="refused",
-        structured=False,
-    ),
-    Family(
-        # stopSequences: dify-official-plugins#1767. Media inside tool results refused for VL too.
-        "Qwen VL",
-        r"qwen\.qwen3-vl",
-        stop_sequences=False,
-        inside=frozenset({"image", "document", "video"}),
-    ),
-    Family("Qwen", r"qwen\.", stop_sequences=False, images=False, inside=frozenset({"image", "document", "video"})),
-    Family("GLM", r"zai\."),
-    Family("Kimi", r"moonshot(ai)?\.", inside=frozenset({"image", "document", "video"})),
-    Family("Gemma", r"google\.gemma", user_first=True, choices=AUTO, replay="refused"),
-    Family("MiniMax", r"minimax\.", user_first=True),
-    Family("Nemotron", r"nvidia\.", user_first=True),
-    Family("Cohere Command", r"cohere\.", user_first=True, images=False, structured=False),
-    Family("Jamba", r"ai21\.", user_first=True, images=False, structured=False),
+    # --- Amazon ------------------------------------------------------------------------------------------------------
+    # Media in every place recorded 2025. Replay of reasoning is disputed for Nova 2 and left unjudged.
+    row("Nova 2", r"amazon\.nova-2", NOVA, EYES, max_tokens=65_535, reasoning_config=True),
+    row("Nova Micro", r"amazon\.nova-micro", NOVA, images=False, documents=False, max_tokens=10_000, replay="user"),
+    row("Nova", r"amazon\.nova", NOVA, EYES, replay="user"),
+    row("Titan", r"amazon\.titan", system=False, tools=False, images=False, structured=False),
+    # --- Meta, Mistral, Writer: nothing may share a turn with tool results (langchain-aws#141) ----------------------------
+    # Llama 4: images and documents inside tool results are accepted (recorded 2025).
+    row("Llama 4", r"meta\.llama4", LLAMA),
+    row("Llama 3.2 vision", r"meta\.llama3-2-(11b|90b)", LLAMA),
+    row("Llama", r"meta\.llama", LLAMA, images=False),
+    # Mistral: documents inside tool results are accepted (recorded 2025), images are not. Forced choice is disputed.
+    row("Mistral without reasoning", r"mistral\.(devstral|ministral|mistral-large)", MISTRAL, replay="refused"),
+    row("Mistral", r"mistral\.", MISTRAL),
+    # Palmyra: `status` on a tool result is refused; a result without it accepted (recorded 2025).
+    row("Palmyra", r"writer\.palmyra", LLAMA, status=False),
+    # --- the others ------------------------------------------------------------------------------------------------------
+    row("DeepSeek R1", r"deepseek\.r1", DEEPSEEK, tools=False, structured=False, replay="user"),
+    # stopSequences: langchain-aws#664. Forced choice and native structured output are disputed.
+    row("DeepSeek V3.1", r"deepseek\.v3-v1", DEEPSEEK, stop_sequences=False),
+    row("DeepSeek", r"deepseek\.", DEEPSEEK),
+    # gpt-oss: reasoning text is replayed unsigned (instructor#2682); effort "none" is refused.
+    row("gpt-oss", r"openai\.gpt-oss", OPENAI, images=False, efforts=SOME_EFFORT),
+    # temperature: activepieces#15261. Reasoning only as redacted content: inspect_ai#5217.
+    row("GPT-5.6 and GPT-6", r"openai\.gpt-[56]", OPENAI, UNSAMPLED, efforts=ALL_EFFORT | {"none"}, cache=None),
+    # temperature: hermes-agent#111043.
+    row("Grok", r"xai\.grok", UNSAMPLED, user_first=True, structured=False, efforts=SOME_EFFORT | {"xhigh"}),
+    # stopSequences: dify-official-plugins#1767. Media inside tool results are refused by the models with eyes too.
+    row("Qwen VL", r"qwen\.qwen3-vl", QWEN),
+    row("Qwen without replay", r"qwen\.qwen3-(235b|coder)", QWEN, images=False, replay="refused"),
+    row("Qwen", r"qwen\.", QWEN, images=False),
+    row("GLM", r"zai\."),
+    row("Kimi", r"moonshot(ai)?\.", inside=ANY_MEDIA),
+    row("Gemma", r"google\.gemma", user_first=True, choices=AUTO, replay="refused"),
+    row("MiniMax", r"minimax\.", user_first=True),
+    row("Nemotron without replay", r"nvidia\.nemotron-(nano-9b|super)", NEMOTRON, replay="refused"),
+    row("Nemotron", r"nvidia\.", NEMOTRON),
+    row("Cohere Command", r"cohere\.", user_first=True, images=False, structured=False),
+    row("Jamba", r"ai21\.", user_first=True, images=False, structured=False),
 )
 """The table."""
 
