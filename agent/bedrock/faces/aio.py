@@ -17,7 +17,7 @@ import inspect
 import logging
 from collections.abc import Callable, Generator
 from dataclasses import fields
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from ..errors import CallInterruptedError
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..chat import ChatStream
     from ..response.completion import Completion
     from ..response.events import Event
+    from .async_completions import AsyncChat, AsyncModels
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +101,20 @@ class AsyncBedrock:
     def with_options(self, **changes: Any) -> Self:
         """Another like this one, with other arguments; it has connections and workers of its own."""
         return self.over(self.sync.with_options(**changes))
+
+    @cached_property
+    def chat(self) -> AsyncChat:
+        """`await chat.completions.create(...)`, as `openai.AsyncOpenAI()` has it."""
+        from .async_completions import AsyncChat
+
+        return AsyncChat(self.sync.chat.completions.core, self._workers)
+
+    @cached_property
+    def models(self) -> AsyncModels:
+        """`await models.list()`."""
+        from .async_completions import AsyncModels
+
+        return AsyncModels(self.sync.models, self._workers)
 
     def close(self) -> None:
         """Give up the connections that this instance opened, and its idle threads; it stays usable."""

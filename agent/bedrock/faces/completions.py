@@ -7,12 +7,14 @@ a keyword more: every option of the builder, and the callbacks of `Bedrock.strea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from ..request.options import CONVERSE_MEMBERS, OPTION_NAMES
+from .callbacks import Callbacks
 from .chunks import CompletionChunk, chunk_namespace
-from .core import ChatCore, ChatRequest, read_body
+from .core import OPTIONS_OF_THIS_PROCESS, ChatCore, ChatRequest, read_body
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -37,7 +39,7 @@ class Completions:
     """
 
     def __init__(self, core: ChatCore) -> None:
-        self._core = core
+        self.core = core
 
     @overload
     def create(
@@ -79,73 +81,59 @@ class Completions:
         messages: Iterable[Any],
         tools: Iterable[Any] | None = None,
         stream: bool | None = None,
-        stream_options: Mapping[str, Any] | None = None,
-        on_text_delta: Callable[[str], Any] | None = None,
-        on_tool_start: Callable[[str], Any] | None = None,
-        on_tool_arguments_delta: Callable[[int, str], Any] | None = None,
-        on_reasoning_delta: Callable[[str], Any] | None = None,
-        on_event: Callable[[], Any] | None = None,
-        on_interrupt_check: Callable[[], Any] | None = None,
-        extra_body: Mapping[str, Any] | None = None,
-        extra_headers: Mapping[str, str] | None = None,
-        extra_query: Mapping[str, Any] | None = None,
-        timeout: Any = None,
         **options: Any,
     ) -> Completion | CompletionStream:
         """A completion, or with `stream=True` a stream of chunks.
 
-        `options` are those of the builder (`request.options.RequestOptions`) and Converse's own members by their names;
-        others raise TypeError. `extra_body` may hold anything: what nobody knows is left out with a warning.
-        `timeout` is in seconds, or an httpx.Timeout. Callbacks without `stream` read a stream and return it whole.
-        `extra_headers` and `extra_query` have no meaning here and are taken for the sake of the openai SDK's habits.
+        `options` are those of the builder (`request.options.RequestOptions`), Converse's own members by their names, the
+        callbacks of `Bedrock.stream`, and the openai SDK's: `stream_options`, `timeout` (seconds, or an httpx.Timeout),
+        `extra_body` (anything; what nobody knows is left out with a warning), `extra_headers` and `extra_query` (taken,
+        and without meaning here). Others raise TypeError. Callbacks without `stream` read a stream and return it whole.
         """
-        callbacks = {
-            "on_text_delta": on_text_delta,
-            "on_tool_start": on_tool_start,
-            "on_tool_arguments_delta": on_tool_arguments_delta,
-            "on_reasoning_delta": on_reasoning_delta,
-            "on_event": on_event,
-            "on_interrupt_check": on_interrupt_check,
-        }
-        wanted = {name: callback for name, callback in callbacks.items() if callback is not None}
-        request = _request(
-            {"model": model, "messages": messages, "tools": tools, "stream": stream, "stream_options": stream_options},
-            options,
-            extra_body,
-        )
-        bedrock = self._core.variant(**timeouts(timeout))
-        if not request.stream and not wanted:
-            return self._core.complete(request, bedrock)
-        opened = self._core.open(request, bedrock, **wanted)
-        if request.stream:
-            return CompletionStream(opened, self._core, include_usage=request.include_usage)
-        return self._core.carried(opened.completion())
+        call = read_call(self.core, {"model": model, "messages": messages, "tools": tools, "stream": stream, **options})
+        if not call.streamed:
+            return self.core.complete(call.request, call.bedrock)
+        opened = self.core.open(call.request, call.bedrock, **call.callbacks)
+        if call.request.stream:
+            return CompletionStream(opened, self.core, include_usage=call.request.include_usage)
+        return self.core.carried(opened.completion())
 
 
-def _request(
-    arguments: dict[str, Any], options: Mapping[str, Any], extra_body: Mapping[str, Any] | None
-) -> ChatRequest:
-    unknown = [name for name in options if name not in OPTION_NAMES and name not in CONVERSE_MEMBERS]
+@dataclass(frozen=True, slots=True)
+class CreateCall:
+    """The arguments of `create`, taken apart."""
+
+    request: ChatRequest
+    bedrock: Bedrock
+    callbacks: Mapping[str, Any]
+
+    @property
+    def streamed(self) -> bool:
+        """Whether a stream has to be read for this call."""
+        return self.request.stream or bool(self.callbacks)
+
+
+def read_call(core: ChatCore, arguments: Mapping[str, Any]) -> CreateCall:
+    """The arguments of `create` taken apart; raises TypeError for a keyword that nobody knows."""
+    unknown = [name for name in arguments if name not in _KEYWORDS]
     if unknown:
         raise TypeError(f"create() got an unexpected keyword argument {unknown[0]!r}")
-    local = {name: options[name] for name in _OF_THIS_PROCESS if options.get(name) is not None}
-    request = read_body({**arguments, **options, **(extra_body or {})})
-    if not local:
-        return request
+    body = {name: value for name, value in arguments.items() if name not in _NO_BODY}
+    request = read_body({**body, **(arguments.get("extra_body") or {})})
+    local = {name: arguments[name] for name in OPTIONS_OF_THIS_PROCESS if arguments.get(name) is not None}
     if "extra" in local:
         local["extra"] = {**request.options.get("extra", {}), **local["extra"]}
-    return ChatRequest(
-        request.model,
-        request.messages,
-        request.tools,
-        {**request.options, **local},
-        request.stream,
-        request.include_usage,
-    )
+    if local:
+        request = replace(request, options={**request.options, **local})
+    callbacks = {name: arguments[name] for name in CALLBACK_NAMES if arguments.get(name) is not None}
+    return CreateCall(request, core.variant(**timeouts(arguments.get("timeout"))), callbacks)
 
 
-_OF_THIS_PROCESS = ("extra", "fetch", "lenient_images", "reasoning_store")
-"""Options that a caller may give and a body from outside may not."""
+CALLBACK_NAMES = frozenset(field.name for field in fields(Callbacks) if field.name.startswith("on_"))
+
+_OF_THE_SDK = frozenset({"extra_body", "extra_headers", "extra_query", "timeout"})
+_NO_BODY = _OF_THE_SDK | CALLBACK_NAMES | OPTIONS_OF_THIS_PROCESS
+_KEYWORDS = _NO_BODY | OPTION_NAMES | CONVERSE_MEMBERS | {"model", "messages", "tools"}
 
 
 def timeouts(timeout: Any) -> dict[str, float | None]:

@@ -58,14 +58,15 @@ def read_body(body: Any) -> ChatRequest:
     messages, tools = _list(body, "messages"), _list(body, "tools")
     options, unknown = split_body(body)
     if unknown:
-        options["extra"] = {**options.get("extra", {}), **{name: body[name] for name in unknown if name not in _OURS}}
+        added = {name: body[name] for name in unknown if name not in OPTIONS_OF_THIS_PROCESS}
+        options["extra"] = {**options.get("extra", {}), **added}
     stream = options.pop("stream", None) is True
     include_usage = _asks_for_usage(options.pop("stream_options", None))
     return ChatRequest(model.strip(), messages or (), tools, options, stream, include_usage)
 
 
-_OURS = frozenset({"extra", "fetch", "lenient_images", "reasoning_store"})
-"""Options of this process, which no body from outside may set."""
+OPTIONS_OF_THIS_PROCESS = frozenset({"extra", "fetch", "lenient_images", "reasoning_store"})
+"""Options that a caller in this process may give, and no body from outside."""
 
 
 def _list(body: Mapping[str, Any], name: str) -> list[Any] | None:
