@@ -172,6 +172,7 @@ def build_converse_kwargs(
     guardrail_config: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Keyword arguments for boto3's `converse` and `converse_stream`; `max_tokens=None` sends no cap."""
+    from .bedrock.faces.behind import base_model_of
     from .bedrock.faces.client import notes_of
     from .bedrock.faces.environment import call_options, prompt_caching
     from .bedrock.notes import ALIASES, noted
@@ -190,6 +191,7 @@ def build_converse_kwargs(
         stop_sequences=stop_sequences,
         prompt_caching="drop-in" if prompt_caching() else False,
         lenient_images=True,
+        base_model=base_model_of(model, _get_bedrock_control_client),
         **options,
     )
     ALIASES.remember(request.tool_names)

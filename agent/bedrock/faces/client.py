@@ -23,6 +23,7 @@ from ..errors import SettingsError
 from ..notes import AnswerForm, CallNotes, noted
 from ..request.build import ConverseRequest, build_request
 from ..response.frames import decoder_for
+from .behind import base_model_of
 from .callbacks import Callbacks
 from .hooks import Hook, Hooks
 
@@ -133,7 +134,9 @@ class Bedrock:
     @property
     def control_client(self) -> Any:
         """The `bedrock` control-plane client of the region, for lists of models and profiles, built at first use."""
-        region = self.region
+        return self._control_client_for(self.region)
+
+    def _control_client_for(self, region: str) -> Any:
         settings = ClientSettings.from_environment(**self._arguments)
         return self._clients.get_or_build(
             ("bedrock", region),
@@ -191,7 +194,7 @@ class Bedrock:
         our own errors for answers that are incomplete; see `agent.bedrock.errors`.
         """
         with self._hooks.call(model) as call:
-            request = build_request(model, messages, tools, **options)
+            request = build_request(model, messages, tools, **self._knowing(model, options))
             notes = notes_of(model, request)
             answer = calls.converse(self.client, _with_notes(request, notes))
             return call.ended(complete(answer, notes), answer)
@@ -221,10 +224,17 @@ class Bedrock:
             on_interrupt_check=on_interrupt_check,
         ).watch()
         with self._hooks.call(model, stream=True) as call:
-            request = build_request(model, messages, tools, **options)
+            request = build_request(model, messages, tools, **self._knowing(model, options))
             notes = notes_of(model, request)
             answer = calls.open_stream(self.client, _with_notes(request, notes))
             return call.followed(ChatStream(answer, notes, watch=watch), answer)
+
+    def _knowing(self, model: str, options: dict[str, Any]) -> dict[str, Any]:
+        """The options with the model behind an inference profile, where that can be found out."""
+        if options.get("base_model") is not None or self._client is not None:
+            return options  # whose control plane to ask is not known of a client that was handed in
+        base_model = base_model_of(model, self._control_client_for)
+        return options if base_model is None else {**options, "base_model": base_model}
 
 
 def notes_of(model: str, request: ConverseRequest) -> CallNotes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, ClassVar, TypeVar
 
@@ -498,10 +498,11 @@ def _refuse_constant(name: str) -> Any:
 
 def _in_order(kind: dict[int, _AnyBlock]) -> list[_AnyBlock]:
     # A list first, in one go: another thread may be feeding (`ChatStream.partial`).
-    return sorted(list(kind.values()), key=attrgetter("index"))
+    blocks = list(kind.values())
+    return sorted(blocks, key=attrgetter("index"))
 
 
-def _joined(blocks: Iterable[_TextBlock | _ReasoningBlock]) -> str | None:
+def _joined(blocks: Sequence[_TextBlock] | Sequence[_ReasoningBlock]) -> str | None:
     return "".join(block.text() for block in blocks) or None
 
 
