@@ -467,14 +467,17 @@ REFUSED: Sequence[Row] = [
     *[
         Row(tools.structured_output, model, talk(**schema(OBJECT_TEXT)), no_field("outputConfig"))
         for OBJECT_TEXT in ('{"type":"object","additionalProperties":false}',)
-        for model in (NOVA, LLAMA, SONNET_37, GPT_OSS, GROK, PALMYRA)
+        for model in (NOVA, LLAMA, GPT_OSS, GROK, PALMYRA)
     ],
-    Row(
-        tools.structured_output,
-        FABLE_5,
-        talk(**schema('{"type":"object"}')),
-        model_said("output_config.format: Extra inputs are not permitted"),
-    ),
+    *[
+        Row(
+            tools.structured_output,
+            model,
+            talk(**schema('{"type":"object"}')),
+            model_said("output_config.format: Extra inputs are not permitted"),
+        )
+        for model in (FABLE_5, SONNET_37)
+    ],
     Row(tools.duplicate_names, NOVA, chosen({"auto": {}}, spec()), model_said("tools: Tool names must be unique.")),
     Row(
         tools.unknown_choice,
@@ -1081,7 +1084,8 @@ def test_ids_that_name_nothing_are_invalid(model_id: str, exists: bool) -> None:
         ("anthropic.claude-mythos-preview", "Claude Mythos 5"),
         ("qwen.qwen3-coder-480b-a35b-v1:0", "Qwen without replay"),
         ("mistral.mistral-large-3-675b-instruct", "Mistral without reasoning"),
-        (OPUS_5, "Claude Opus 5, Sonnet 5"),
+        (OPUS_5, "Claude Opus 5"),
+        (SONNET_5, "Claude Sonnet 5"),
         ("us.anthropic.claude-opus-4-6-v1", "Claude 4.6"),
         ("us.anthropic.claude-opus-4-20250514-v1:0", "Claude Opus 4"),
         ("us.anthropic.claude-opus-4-1-20250805-v1:0", "Claude Opus 4.1"),

@@ -71,7 +71,7 @@ def long_unsupported(case: Case) -> str | None:
     for where, point in _points(case):
         if point.get("ttl") is None or case.family.long_cache is not False:
             continue
-        if case.family.name.startswith("Nova"):
+        if case.family.is_nova:
             return "Extended TTL prompt caching is only supported for Anthropic models"
         if point["ttl"] == "1h":
             return from_model(f"{where}.cache_control.ttl: Extra inputs are not permitted")

@@ -89,7 +89,7 @@ def trailing_space_in_prefill(case: Case) -> str | None:
     """Anthropic's rule for the families that take a prefill."""
     last = case.blocks[-1] if case.blocks else None
     text = last.value if last is not None and last.role == "assistant" and last.kind == "text" else ""
-    if case.family.results_first and text != text.rstrip():
+    if case.family.is_claude and text != text.rstrip():
         return from_model("messages: final assistant content cannot end with trailing whitespace")
     return None
 
@@ -177,7 +177,7 @@ def results_alone(case: Case) -> str | None:
 
 def foreign_ids(case: Case) -> str | None:
     """Anthropic's pattern is narrower than the service's: Kimi's `functions.look:0` does not fit it."""
-    if not case.family.results_first:
+    if not case.family.is_claude:
         return None
     for block in case.of("toolUse"):
         if not PLAIN_ID.fullmatch(block.value["toolUseId"]):

@@ -48,51 +48,88 @@ PROVIDERS = (
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What one family refuses; every default means "nothing is refused, or nobody knows".
-
-    `sampling`: "any", "one" (not temperature and topP together), "none" (temperature deprecated), "no-field" (the
-    service knows no such field for this family). `lone_reasoning` False refuses a turn of nothing but reasoning. `replay` of reasoning text: "signed", "unsigned" (a signature is
-    refused), "refused", "user" (refused as reasoning in a user message). `thinking` names the accepted values of
-    `thinking.type`, `efforts` those of the family's field for effort (none: it has no such field), `flat_effort` whether
-    that field may be called `reasoning_effort`. `cache` names the places where a cache point may stand; None is unjudged. `max_tokens` is the
-    largest number accepted; one more is refused. `images`, `documents`: False refuses the block anywhere.
-    `inside`: kinds of media that a tool result may not hold; `pdf_inside` False refuses pdf and docx there.
-    """
+    """What one family refuses; every default means that nothing is refused, or that nobody knows."""
 
     name: str
     pattern: str
+    """A regular expression for the bare model id."""
+
+    # --- the conversation
     user_first: bool = False
     prefill: bool = True
+    """Whether the assistant may have the last word."""
     lone_reasoning: bool = True
+    """Whether a turn may hold nothing but reasoning."""
     system: bool = True
+    system_role: bool = False
+    """Whether a message in the middle may have the role system."""
+
+    # --- tools
     tools: bool = True
     choices: frozenset[str] = ALL
     status: bool = True
-    results_alone: bool = False
-    results_first: bool = False
+    """Whether a tool result may say how it went."""
     empty_results: bool = True
+    results_alone: bool = False
+    """Whether nothing may share a turn with tool results."""
+    results_first: bool = False
+    """Whether tool results come before everything else in their turn."""
     hyphens: bool = True
+    """Whether names of tools may have hyphens."""
+    strict: bool = True
+
+    # --- media
     images: bool = True
     documents: bool = True
     video: bool = False
     s3: bool = False
     inside: frozenset[str] = NONE
+    """Kinds of media that a tool result may not hold."""
     pdf_inside: bool = True
+    """Whether a tool result may hold pdf, docx and video."""
+
+    # --- parameters
     sampling: str = "any"
+    """"one": not temperature and topP together; "none": deprecated; "no-field": the service knows no such field."""
     stop_sequences: bool = True
     max_tokens: int | None = None
-    thinking: frozenset[str] | None = None
-    efforts: frozenset[str] | None = None
-    flat_effort: bool = True
-    reasoning_config: bool = False
-    replay: str | None = None
-    cache: frozenset[str] | None = NONE
-    long_cache: bool | None = None
+    """The largest number accepted; whether the number itself is, some dispute."""
     structured: bool | None = None
-    strict: bool = True
     extra_fields: frozenset[str] = NONE
-    system_role: bool = False
+    """Additional fields that are the family's own."""
     counts_tokens: bool = False
+
+    # --- reasoning
+    thinking: frozenset[str] | None = None
+    """The values of `thinking.type` that are accepted; none of them: there is no such field."""
+    efforts: frozenset[str] | None = None
+    """The efforts that are accepted; none of them: there is no such field."""
+    capped_effort: bool = False
+    """Whether an effort above "high" needs thinking."""
+    flat_effort: bool = True
+    """Whether effort may be asked for as `reasoning_effort`."""
+    reasoning_config: bool = False
+    empty_signature: bool = True
+    """Whether a signature may be there and empty."""
+    replay: str | None = None
+    """Reasoning text in the history: "signed" (must be), "unsigned" (must be), "refused", "user" (refused in the words
+    for a user's message)."""
+
+    # --- caching
+    cache: frozenset[str] | None = NONE
+    """The places where a cache point may stand."""
+    long_cache: bool | None = None
+    """Whether a cache point may live for an hour."""
+
+    @property
+    def is_claude(self) -> bool:
+        """Whether Anthropic's API is behind it, with words of its own."""
+        return self.name.startswith("Claude")
+
+    @property
+    def is_nova(self) -> bool:
+        """Whether it is one of Amazon's Nova models."""
+        return self.name.startswith("Nova")
 
 
 EVERYWHERE = frozenset({"tools", "system", "messages"})
@@ -157,6 +194,7 @@ NOVA: Facts = {
     "user_first": True,
     "hyphens": False,
     "empty_results": False,
+    "empty_signature": False,
     "cache": frozenset({"system", "messages"}),
     "long_cache": False,
     "structured": False,
@@ -164,7 +202,7 @@ NOVA: Facts = {
 }
 """Hyphens: SEMOSS#2892. Empty results: stdapi-ai#226. Cache: LibreChat#13838, timothy-agent#756."""
 
-EYES: Facts = {"video": True, "s3": True, "inside": frozenset({"video"}), "pdf_inside": False}
+EYES: Facts = {"video": True, "s3": True, "pdf_inside": False}
 """Video and S3 are Nova's alone; pdf and video in a tool result are refused (recorded 2025)."""
 
 LLAMA: Facts = {"user_first": True, "choices": AUTO, "results_alone": True, "structured": False, "replay": "refused"}
@@ -187,12 +225,13 @@ FAMILIES: tuple[Family, ...] = (
         thinking=ALWAYS,
         choices=AUTO,
     ),
-    claude("Sonnet 5.5", r"sonnet-5-5", FROM_5, thinking=BETWEEN, choices=AUTO),
-    claude("Haiku 5.5", r"haiku-5-5", FROM_5, thinking=ADAPTIVE),
+    claude("Sonnet 5.5", r"sonnet-5-5", FROM_5, thinking=BETWEEN, choices=AUTO, capped_effort=True),
+    claude("Haiku 5.5", r"haiku-5-5", FROM_5, thinking=ADAPTIVE, capped_effort=True),
     # 5: Fable and Mythos always think, and no source has native structured output accepted by Fable (ax#667).
     claude("Fable 5", r"fable-5", FROM_5, thinking=ALWAYS, structured=False, strict=False),
     claude("Mythos 5", r"mythos", FROM_5, thinking=ALWAYS),
-    claude("Opus 5, Sonnet 5", r"(opus|sonnet|haiku)-5", FROM_5, thinking=ADAPTIVE),
+    claude("Opus 5", r"opus-5", FROM_5, thinking=ADAPTIVE, capped_effort=True),
+    claude("Sonnet 5", r"(sonnet|haiku)-5", FROM_5, thinking=ADAPTIVE),
     # 4.8: mid-conversation system messages are documented from here on.
     claude("Opus 4.8", r"opus-4-8", FROM_4_7, thinking=ADAPTIVE, system_role=True),
     claude("Opus 4.7", r"(opus|sonnet|haiku)-4-7", FROM_4_7, thinking=ADAPTIVE),
@@ -283,7 +322,7 @@ FAMILIES: tuple[Family, ...] = (
     row("GLM", r"zai\."),
     row("Kimi", r"moonshot(ai)?\.", inside=ANY_MEDIA),
     row("Gemma", r"google\.gemma", user_first=True, choices=AUTO, replay="refused"),
-    row("MiniMax", r"minimax\.", user_first=True),
+    row("MiniMax", r"minimax\.", user_first=True, empty_signature=False),
     row("Nemotron without replay", r"nvidia\.nemotron-(nano-9b|super)", NEMOTRON, replay="refused"),
     row("Nemotron", r"nvidia\.", NEMOTRON),
     row("Cohere Command", r"cohere\.", user_first=True, images=False, structured=False),

@@ -43,7 +43,7 @@ def s3_image(case: Case) -> str | None:
     if case.family.s3:
         return None
     for _, kind, value in case.media():
-        if "s3Location" in value["source"] and not (kind == "document" and case.family.results_first):
+        if "s3Location" in value["source"] and not (kind == "document" and case.family.is_claude):
             return no_such_field("s3Uri")
     return None
 
@@ -51,7 +51,7 @@ def s3_image(case: Case) -> str | None:
 def s3_document_for_claude(case: Case) -> str | None:
     """Recorded 2025; harness-sdk#3610."""
     for block in case.of("document"):
-        if case.family.results_first and not case.family.s3 and "s3Location" in block.value["source"]:
+        if case.family.is_claude and not case.family.s3 and "s3Location" in block.value["source"]:
             return from_model(f"{block.at}.document.source.type: Field required")
     return None
 
@@ -61,7 +61,7 @@ def media_in_nova_results(case: Case) -> str | None:
     for block in case.of("toolResult"):
         for kind, value in inside(block):
             refused = kind == "video" or (kind == "document" and value.get("format") in PDF_LIKE)
-            if case.family.s3 and not case.family.pdf_inside and refused:
+            if refused and not case.family.pdf_inside:
                 where = f"#/messages/{block.message}/content/{block.index}"
                 return malformed(f"{where}: extraneous key [toolResult] is not permitted")
     return None
@@ -71,7 +71,7 @@ def media_in_results(case: Case) -> str | None:
     """pydantic-ai: images in Mistral's results, any media in Qwen's and Kimi's; the words are not recorded."""
     for block in case.of("toolResult"):
         for kind, _ in inside(block):
-            if kind in case.family.inside and not case.family.s3:
+            if kind in case.family.inside:
                 return no_such_field(f"toolResult.content.{kind}")
     return None
 
@@ -112,7 +112,7 @@ def duplicate_document_names(case: Case) -> str | None:
 
 def image_size(case: Case) -> str | None:
     """idp#778: measured in base64."""
-    if not case.family.results_first:
+    if not case.family.is_claude:
         return None
     for block, kind, value in case.media():
         size = len(value["source"].get("bytes") or "")

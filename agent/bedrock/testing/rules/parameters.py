@@ -62,7 +62,7 @@ def stop_sequences(case: Case) -> str | None:
 def blank_stop_sequence(case: Case) -> str | None:
     """Claude's own words."""
     blank = any(not text.strip() for text in case.inference.get("stopSequences") or ())
-    if case.family.results_first and blank:
+    if case.family.is_claude and blank:
         return from_model("stop_sequences: each stop sequence must contain non-whitespace")
     return None
 
@@ -94,9 +94,9 @@ def foreign_field(case: Case) -> str | None:
         owners = FAMILY_FIELDS.get(name)
         if owners is None or name in case.family.extra_fields or case.family.name.split()[0] in owners:
             continue
-        if case.family.name.startswith("Claude"):
+        if case.family.is_claude:
             return from_model(f"{name}: Extra inputs are not permitted")
-        if case.family.name.startswith("Nova"):
+        if case.family.is_nova:
             return malformed(f"#: extraneous key [{name}] is not permitted")
         if name == "top_k" and case.family.name != "unknown":
             return malformed(f"extraneous key [{name}] is not permitted")

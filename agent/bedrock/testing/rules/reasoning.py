@@ -68,8 +68,7 @@ def sampling_while_thinking(case: Case) -> str | None:
 def effort_without_thinking(case: Case) -> str | None:
     """pydantic-ai: Opus 5 and the 5.5 models cap effort when thinking is off; the words are not recorded."""
     asked = _effort(case)
-    newest = case.family.name.startswith(("Claude Opus 5", "Claude Haiku 5.5", "Claude Sonnet 5.5"))
-    if newest and case.thinking in ("disabled", "between_tools") and asked in EFFORT_NEEDS_THINKING:
+    if case.family.capped_effort and case.thinking in ("disabled", "between_tools") and asked in EFFORT_NEEDS_THINKING:
         return from_model(f'output_config.effort: "{asked}" requires thinking to be enabled')
     return None
 
@@ -79,9 +78,9 @@ def effort(case: Case) -> str | None:
     accepted, asked = case.family.efforts, _effort(case)
     if accepted is None or asked is None or asked in accepted:
         return None
-    if case.family.name.startswith("Claude") and not accepted:
+    if case.family.is_claude and not accepted:
         return from_model("This model does not support the effort parameter.")
-    field = "output_config.effort" if case.family.name.startswith("Claude") else "reasoning_effort"
+    field = "output_config.effort" if case.family.is_claude else "reasoning_effort"
     expected = ", ".join(f"'{name}'" for name in sorted(accepted))
     return from_model(f"{field}: Input should be one of {expected}")
 
@@ -128,8 +127,7 @@ def unsigned(case: Case) -> str | None:
 
 def empty_signature(case: Case) -> str | None:
     """bifrost#6942: Nova and MiniMax mind a signature that is there and empty."""
-    minding = case.family.name.startswith(("Nova", "MiniMax"))
-    if minding and any(text.get("signature") == "" for _, text in _replayed(case)):
+    if not case.family.empty_signature and any(text.get("signature") == "" for _, text in _replayed(case)):
         return no_such_field("reasoningContent.reasoningText.signature")
     return None
 
@@ -163,7 +161,7 @@ def reasoning_from_user(case: Case) -> str | None:
 def nova_config(case: Case) -> str | None:
     """inspect_ai#5301: only Nova 2 reasons."""
     asked = case.extra.get("reasoningConfig")
-    if asked is None or not case.family.name.startswith("Nova"):
+    if asked is None or not case.family.is_nova:
         return None
     if not case.family.reasoning_config or not _is_nova_config(asked):
         return malformed("the provided reasoning config value is invalid")

@@ -95,7 +95,7 @@ def choice(case: Case) -> str | None:
     """harness-sdk#1241; Claude 5.5 has words of its own (ax#667)."""
     if case.choice is None or case.choice in case.family.choices:
         return None
-    if case.family.name.startswith("Claude"):
+    if case.family.is_claude:
         return from_model('tool_choice: type "tool" and "any" are not supported for this model.')
     return no_such_field(f"toolConfig.toolChoice.{case.choice}")
 
@@ -123,10 +123,10 @@ def hyphens(case: Case) -> Refusal | None:
 
 
 def structured_output(case: Case) -> str | None:
-    """ax#667, presenton#939 for Claude; elsewhere in the words of any other unknown field."""
+    """ax#667, presenton#939 for Claude; elsewhere in the words for any field that a model does not have."""
     if case.family.structured is not False or not (case.body.get("outputConfig") or {}).get("textFormat"):
         return None
-    if case.family.name.startswith("Claude Fable"):
+    if case.family.is_claude:
         return from_model("output_config.format: Extra inputs are not permitted")
     return no_such_field("outputConfig")
 
@@ -197,7 +197,7 @@ def _system_tools(case: Case) -> set[str]:
 
 def _holds_to_strict(case: Case) -> bool:
     """Whether the limits of strict schemas are known for the model: Claude's are, where it takes them at all."""
-    return case.family.name.startswith("Claude") and case.family.strict
+    return case.family.is_claude and case.family.strict
 
 
 def _schema_complaints(schema: Any) -> Iterator[str]:
