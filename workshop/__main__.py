@@ -42,6 +42,13 @@ def test(arguments: Sequence[str]) -> int:
     return _inside("pytest", ["--numprocesses=auto", "--dist=worksteal", *rest], wished)
 
 
+def fuzz(arguments: Sequence[str]) -> int:
+    """Try 20 000 hostile histories, or as many as the first argument says, over every family of models."""
+    os.environ["FUZZ_HISTORIES"] = arguments[0] if arguments else "20000"
+    os.chdir(environment.ROOT)
+    return _inside("pytest", ["--numprocesses=auto", "tests/request/test_any_history.py", *arguments[1:]])
+
+
 def demo(arguments: Sequence[str]) -> int:
     """An agent with three tools at work on this repository, or on a task of your own."""
     return _inside("workshop.demo", arguments)
@@ -64,6 +71,7 @@ TASKS: dict[str, Callable[[Sequence[str]], int]] = {
     "check": check,
     "test": test,
     "demo": demo,
+    "fuzz": fuzz,
     "check-recordings": check_recordings,
     "vendor": vendor.main,
     "test-hermes": test_hermes,
