@@ -9,6 +9,7 @@ import atexit
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -90,6 +91,15 @@ def _no_thread_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
             return
         time.sleep(0.01)
     pytest.fail(f"left behind: {', '.join(thread.name for thread in left)}")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_remembered() -> Iterator[None]:
+    """What the process learned of models and regions in one test is not known in the next."""
+    yield
+    memory = sys.modules.get("agent.bedrock.aws.memory")  # not imported here: some tests watch what is imported
+    if memory is not None:
+        memory.forget_everything()
 
 
 def _folder_of_real_traffic(variable: str) -> Path:

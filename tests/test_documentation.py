@@ -52,7 +52,7 @@ def test_the_documented_defaults_are_those_of_the_code() -> None:
         for field in dataclasses.fields(ClientSettings)
         if f"BEDROCK_{field.name.upper()}" in documented()
     }
-    assert len(defaults) == 5
+    assert len(defaults) == 6
     assert {name: float(documented()[name]) for name in defaults} == defaults
 
 

@@ -29,16 +29,37 @@ class AnswerForm:
     wrapped: bool = False
 
 
+@dataclass(slots=True)
+class CallRecord:
+    """What happened to a call on its way; the guarded client writes it, also while a stream is read.
+
+    `attempts` counts the requests sent. `learned` says what was taken back because the model refuses it, and `fallback`
+    who answered in whose place and why; both are JSON data.
+    """
+
+    attempts: int = 0
+    learned: list[dict[str, Any]] = field(default_factory=list)
+    fallback: dict[str, Any] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class CallNotes:
-    """What is known of a call beside its answer; `repairs` and `learned` are JSON data, `tool_names` alias -> name."""
+    """What is known of a call beside its answer; `repairs` are JSON data, `tool_names` alias -> name.
+
+    `options` (of `aws.options`) are for the guarded client, `record` is what it gives back.
+    """
 
     model: str = ""
     tool_names: Mapping[str, str] = field(default_factory=dict)
     repairs: tuple[Mapping[str, Any], ...] = ()
-    learned: tuple[Mapping[str, Any], ...] = ()
-    attempts: int = 1
     answer_form: AnswerForm | None = None
+    options: Any = None
+    record: CallRecord | None = field(default=None, compare=False)
+
+    @property
+    def attempts(self) -> int:
+        """How many requests were sent, as far as is known."""
+        return self.record.attempts if self.record is not None and self.record.attempts else 1
 
 
 NO_NOTES = CallNotes()

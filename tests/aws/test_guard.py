@@ -15,6 +15,7 @@ from agent.bedrock.aws import guard
 from agent.bedrock.aws.clients import build_runtime_client
 from agent.bedrock.aws.credentials import Credentials
 from agent.bedrock.aws.guard import Call, request_id
+from agent.bedrock.aws.journey import Journey, Protection
 from agent.bedrock.aws.settings import ClientSettings
 from agent.bedrock.errors import TruncatedResponseError
 from agent.bedrock.notes import CallNotes, noted, notes_of_answer
@@ -77,7 +78,7 @@ class TestNotes:
         with FakeBedrock([Reply("Hello")]) as fake:
             call = {**HELLO, "messages": noted(HELLO["messages"], notes)}
             answer = getattr(guarded(fake), method)(**call)
-            assert notes_of_answer(answer) is notes
+            assert notes_of_answer(answer) == notes
             assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
             list(answer.get("stream", ()))
 
@@ -180,7 +181,7 @@ def test_layers_are_read_from_the_outside_in() -> None:
         return run
 
     send = guard._stacked((layer("outer"), layer("inner")), lambda call: {"asked": call.operation})
-    assert send(Call(None, "Converse", {})) == {"asked": "Converse"}
+    assert send(Call(None, "Converse", {}, Journey("Converse", Protection()))) == {"asked": "Converse"}
     assert said == ["outer in", "inner in", "inner out", "outer out"]
 
 

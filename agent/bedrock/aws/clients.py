@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .credentials import AMBIENT, Credentials, digest, environment_values, identity
@@ -42,18 +43,27 @@ def build_runtime_client(
 ) -> BedrockRuntimeClient:
     """A guarded `bedrock-runtime` client; settings default to those of the environment.
 
-    With `decoder_for` (`response.frames.decoder_for`) its streams are ours, else botocore's.
+    With `decoder_for` (`response.frames.decoder_for`) its streams are ours, else botocore's. All retries are the guard's
+    (`retries`): botocore is told to make one attempt.
     """
+    from .attempt import listen_to
+    from .cancel import notice_connections
     from .explain import explained
     from .guard import guarding
+    from .journey import Protection
+    from .renewal import Clients
     from .stream import install_fast_stream
 
     chosen = settings or ClientSettings.from_environment()
     profile = named_profile(credentials)
+    beside = Clients(
+        lambda place: build_runtime_client(place, chosen, credentials, decoder_for=decoder_for),
+        renewable=credentials.can_change,
+    )
     with explained(profile):
         session = open_session(credentials)
-        config = client_config(chosen, signature_version(credentials, session))
-        with guarding(session.events, profile):
+        config = client_config(replace(chosen, max_attempts=1), signature_version(credentials, session))
+        with guarding(session.events, Protection(chosen, profile, beside)):
             client: BedrockRuntimeClient = session.client(
                 "bedrock-runtime",
                 region_name=region,
@@ -61,6 +71,8 @@ def build_runtime_client(
                 verify=_verify(),
                 config=config,
             )
+    notice_connections(client)
+    listen_to(client)
     if decoder_for is not None:
         install_fast_stream(client, decoder_for, chosen)
     return client

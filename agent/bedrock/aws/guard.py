@@ -1,45 +1,37 @@
-"""The guarded runtime client: a genuine boto3 client whose converse() and converse_stream() pass through layers.
+"""The guarded runtime client: a genuine boto3 client whose methods pass through layers.
 
-In comes the event that botocore emits while it makes a client's class; out goes that class with two methods wrapped, so
+In comes the event that botocore emits while it makes a client's class; out goes that class with its methods wrapped, so
 that `isinstance`, `.exceptions`, `.meta`, Stubber and instrumentation of botocore hold as ever. A layer is a function
 that takes the call and the way onward and adds one concern; the tuples below are read from the outside in. What a layer
-learns about requests or answers it says by exceptions and logs; no layer changes the caller's objects.
+learns about requests or answers it says by exceptions, logs and the record of the call; no layer changes the caller's
+objects.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial, wraps
 from typing import Any
 
 from ..errors import TruncatedResponseError
 from ..notes import NO_NOTES, NOTES_KEY, notes_of_request
+from .attempt import send_for
+from .cancel import release_whoever_gives_up
 from .explain import explained
+from .fallbacks import remember_who_cannot_stream, skip_who_is_cooling, tell_as_stream
+from .journey import STREAM, WHOLE, Answer, Call, Journey, Layer, Protection, Send
+from .learned import leave_out_what_is_refused
 from .members import known_parameters
+from .options import NO_OPTIONS, CallOptions
+from .remedies import persist, tell_attempts
+from .resume import hold_stream
+
+__all__ = ["CONVERSE_LAYERS", "OTHER_LAYERS", "STREAM_LAYERS", "Call", "guarding", "request_id"]
 
 _CLASS_EVENT = "creating-client-class.bedrock-runtime"
-
-Answer = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call of a guarded client; `operation` is the service's name for it (Converse, ConverseStream).
-
-    `profile` is the AWS profile that the client was built with, None for the default one or none.
-    """
-
-    client: Any
-    operation: str
-    parameters: dict[str, Any]
-    profile: str | None = None
-
-
-Send = Callable[[Call], Answer]
-Layer = Callable[[Call, Send], Answer]
 
 
 # --- layers -----------------------------------------------------------------------------------------------------------
@@ -47,17 +39,27 @@ Layer = Callable[[Call, Send], Answer]
 
 def explain_failures(call: Call, send: Send) -> Answer:
     """Let exceptions pass with advice; they stay the very same exceptions."""
-    with explained(call.profile):
-        return send(call)
+    try:
+        with explained(call.journey.protection.profile):
+            return send(call)
+    except Exception as error:
+        tell_attempts(error, call.journey)
+        raise
 
 
 def carry_notes(call: Call, send: Send) -> Answer:
     """Put the notes that ride on the request's messages on the answer, for whoever is handed nothing else."""
     answer = send(call)
-    notes = notes_of_request(call.parameters)
+    notes = notes_of_request((call.journey.call or call).parameters)  # a fallback may have been asked with its own
     if notes is NO_NOTES:
         return answer
-    return {**answer, "ResponseMetadata": {**answer.get("ResponseMetadata", {}), NOTES_KEY: notes}}
+    noted = replace(notes, record=call.journey.record)
+    return {**answer, "ResponseMetadata": {**answer.get("ResponseMetadata", {}), NOTES_KEY: noted}}
+
+
+def ask_who_is_ready(call: Call, send: Send) -> Answer:
+    """Begin with whoever has not been found overloaded just now, where the caller named others."""
+    return send(skip_who_is_cooling(call))
 
 
 def leave_out_unknown_members(call: Call, send: Send) -> Answer:
@@ -69,10 +71,11 @@ def leave_out_unknown_members(call: Call, send: Send) -> Answer:
 def require_complete_answer(call: Call, send: Send) -> Answer:
     """Refuse a whole answer without `output` or `stopReason`.
 
-    botocore gives `{}` for a 200 whose body is empty, cut by its Content-Length, or HTML (measured with 1.44.5).
+    botocore gives `{}` for a 200 whose body is empty, cut by its Content-Length, or HTML (measured with 1.44.5). That a
+    stream is complete is proven where its events are read.
     """
     answer = send(call)
-    absent = [name for name in ("output", "stopReason") if name not in answer]
+    absent = [name for name in ("output", "stopReason") if name not in answer] if call.operation == WHOLE else []
     if absent:
         raise TruncatedResponseError(
             f"the answer has no {' and no '.join(absent)}: its body was empty, cut short, or not from Bedrock",
@@ -88,30 +91,35 @@ def request_id(answer: Answer) -> str | None:
     return str(found) if found else None
 
 
-CONVERSE_LAYERS: tuple[Layer, ...] = (
-    explain_failures,
-    carry_notes,
+#: What every single attempt passes, whoever is asked.
+_EACH_ATTEMPT: tuple[Layer, ...] = (
+    remember_who_cannot_stream,
+    tell_as_stream,
+    leave_out_what_is_refused,
     leave_out_unknown_members,
     require_complete_answer,
+    release_whoever_gives_up,
+    send_for,
 )
-#: That a stream is complete is proven where its events are gathered, not where it is opened.
-STREAM_LAYERS: tuple[Layer, ...] = (explain_failures, carry_notes, leave_out_unknown_members)
+CONVERSE_LAYERS: tuple[Layer, ...] = (explain_failures, carry_notes, ask_who_is_ready, persist, *_EACH_ATTEMPT)
+STREAM_LAYERS: tuple[Layer, ...] = (explain_failures, carry_notes, ask_who_is_ready, hold_stream, *_EACH_ATTEMPT)
+OTHER_LAYERS: tuple[Layer, ...] = (explain_failures, persist, send_for)
 
 
 # --- the class --------------------------------------------------------------------------------------------------------
 
-#: Method, the service's name of the operation, and the layers around it.
-_GUARDED: tuple[tuple[str, str, tuple[Layer, ...]], ...] = (
-    ("converse", "Converse", CONVERSE_LAYERS),
-    ("converse_stream", "ConverseStream", STREAM_LAYERS),
-)
+#: Method, the service's name of the operation, and the layers around it; every other operation has OTHER_LAYERS.
+_GUARDED: Mapping[str, tuple[str, tuple[Layer, ...]]] = {
+    "converse": (WHOLE, CONVERSE_LAYERS),
+    "converse_stream": (STREAM, STREAM_LAYERS),
+}
 
 _registering = threading.Lock()
 _building = threading.local()
 
 
 @contextmanager
-def guarding(events: Any, profile: str | None = None) -> Iterator[None]:
+def guarding(events: Any, protection: Protection | None = None) -> Iterator[None]:
     """Guard the runtime clients that this thread builds in the meantime on a session with these events.
 
     The session may be the caller's own: what it builds in other threads or later stays as it was.
@@ -120,45 +128,65 @@ def guarding(events: Any, profile: str | None = None) -> Iterator[None]:
     handler = {"handler": _guard_class, "unique_id": f"{__name__}.guard", "unique_id_uses_count": True}
     with _registering:
         events.register(_CLASS_EVENT, **handler)
-    _building.method = partial(_guarded_method, profile=profile)
+    _building.protection = protection or Protection()
     try:
         yield
     finally:
-        _building.method = None
+        _building.protection = None
         with _registering:
             events.unregister(_CLASS_EVENT, **handler)
 
 
 def _guard_class(class_attributes: dict[str, Any], **_kwargs: Any) -> None:
-    guarded_method = getattr(_building, "method", None)
-    if guarded_method is None:
+    protection = getattr(_building, "protection", None)
+    if protection is None:
         return
-    for name, operation, layers in _GUARDED:
-        if name in class_attributes:
-            class_attributes[name] = guarded_method(class_attributes[name], operation, layers)
+    operations = class_attributes.get("_PY_TO_OP_NAME", {})
+    methods = {name: class_attributes[name] for name in operations if name in class_attributes}
+    genuine = {operation: methods[name] for name, (operation, _) in _GUARDED.items()}
+    for name, method in methods.items():
+        operation, layers = _GUARDED.get(name, (name, OTHER_LAYERS))
+        class_attributes[name] = _guarded_method(method, operation, layers, {**genuine, operation: method}, protection)
 
 
 def _guarded_method(
-    genuine: Callable[..., Answer], operation: str, layers: tuple[Layer, ...], *, profile: str | None
+    genuine: Callable[..., Answer],
+    operation: str,
+    layers: tuple[Layer, ...],
+    by_operation: Mapping[str, Callable[..., Answer]],
+    protection: Protection,
 ) -> Callable[..., Answer]:
     """`genuine` with the layers around it; it stays the innermost, so that every call runs botocore's own way."""
-    send = _stacked(layers, lambda call: genuine(call.client, **call.parameters))
+    send = _stacked(layers, _send)
 
     @wraps(genuine)
     def guarded(self: Any, *args: Any, **kwargs: Any) -> Answer:
-        if args:
-            return genuine(self, *args, **kwargs)  # botocore's own words about positional arguments
-        return send(Call(self, operation, kwargs, profile))
+        if args or any(hasattr(value, "read") for value in kwargs.values()):
+            # Positional arguments get botocore's own words; what is read from a file cannot be sent twice.
+            return genuine(self, *args, **kwargs)
+        options = _options(kwargs)
+        journey = Journey(operation, protection, options, fallbacks=list(options.fallbacks))
+        client = self if protection.clients is None else protection.clients.current(self)
+        return send(Call(client, operation, kwargs, journey, by_operation))
 
     return guarded
+
+
+def _options(parameters: Mapping[str, Any]) -> CallOptions:
+    options = notes_of_request(parameters).options
+    return options if isinstance(options, CallOptions) else NO_OPTIONS
+
+
+def _send(call: Call) -> Answer:
+    return call.genuine[call.operation](call.client, **call.parameters)
 
 
 def _stacked(layers: tuple[Layer, ...], innermost: Send) -> Send:
     send = innermost
     for layer in reversed(layers):
-        send = _around(layer, send)
+        send = partial(_through, layer, send)
     return send
 
 
-def _around(layer: Layer, send: Send) -> Send:
-    return lambda call: layer(call, send)
+def _through(layer: Layer, send: Send, call: Call) -> Answer:
+    return layer(call, send)

@@ -21,16 +21,18 @@ RETRY_MODES = ("legacy", "standard", "adaptive")
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """What a client is built with; times in seconds, `max_attempts` in total (ours and botocore's together).
+    """What a client is built with; times in seconds.
 
     `read_timeout` is the whole generation for a whole answer and the gap between two reads for a stream;
-    `idle_timeout` is the longest silence between two events of a stream that has begun (0: no limit).
+    `idle_timeout` is the longest silence between two events of a stream that has begun (0: no limit). `max_attempts`
+    counts all attempts of a call, and none begins later than `retry_seconds` after the call did.
     """
 
     connect_timeout: float = 10.0
     read_timeout: float = 900.0
     idle_timeout: float = 300.0
     max_attempts: int = 3
+    retry_seconds: float = 180.0
     max_connections: int = 64
     endpoint_url: str | None = None
     retry_mode: str = "standard"
@@ -118,6 +120,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "read_timeout": _seconds(0.001),
     "idle_timeout": _seconds(0, zero_is_off=True),
     "max_attempts": _count,
+    "retry_seconds": _seconds(0),
     "max_connections": _count,
     "endpoint_url": _endpoint,
     "retry_mode": _retry_mode,
@@ -130,6 +133,7 @@ _VARIABLES: tuple[tuple[str, str], ...] = (
     ("BEDROCK_IDLE_TIMEOUT", "idle_timeout"),
     ("BEDROCK_MAX_ATTEMPTS", "max_attempts"),
     ("AWS_MAX_ATTEMPTS", "max_attempts"),
+    ("BEDROCK_RETRY_SECONDS", "retry_seconds"),
     ("BEDROCK_MAX_CONNECTIONS", "max_connections"),
     ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "endpoint_url"),
     ("AWS_RETRY_MODE", "retry_mode"),

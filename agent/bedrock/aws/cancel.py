@@ -1,0 +1,157 @@
+"""Calls that can be given up: whoever waits for an answer is released at once, and the connection is discarded.
+
+In comes work that blocks and a check that raises when nobody wants its result any more; out goes the result, or what the
+check raised, at most POLL_INTERVAL after the check would have. The work is done by a thread of its own meanwhile; it is
+used only where somebody may want to give up (a cancel token, an interrupt check, a deadline, a stream that is opened
+again), so that other calls cost nothing. A call that was given up has its socket shut down, which ends the thread; what it
+answers in spite of that is closed. `notice_connections` is how the socket is found: through the classes of connections
+that botocore hands to urllib3, under names that are not public. Without them the thread ends when its timeouts do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import threading
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from .pace import POLL_INTERVAL
+
+if TYPE_CHECKING:
+    from .journey import Answer, Call, Send
+
+_working = threading.local()
+"""`errand`: what this thread does for somebody who may give up."""
+
+
+def release_whoever_gives_up(call: Call, send: Send) -> Answer:
+    """Send in a way that can be given up, where somebody may want to."""
+    journey = call.journey
+    if not journey.watched:
+        return send(call)
+    journey.check()
+    return Errand(lambda: send(call)).result(journey.check)
+
+
+class Errand:
+    """Work done by a thread of its own, for somebody who may give up waiting."""
+
+    def __init__(self, work: Callable[[], Answer]) -> None:
+        self._work = work
+        self._done = threading.Event()
+        self._deciding = threading.Lock()
+        self._given_up = False
+        self._answer: Answer | None = None
+        self._error: BaseException | None = None
+        self._connection: Any = None
+        self._socket: Any = None
+
+    def result(self, check: Callable[[], None]) -> Answer:
+        """What the work gives or raises, or what `check` raises before that."""
+        run = contextvars.copy_context().run
+        threading.Thread(target=run, args=(self._run,), name="bedrock-call", daemon=True).start()
+        try:
+            while not self._done.wait(POLL_INTERVAL):
+                check()
+        except BaseException:
+            self._give_up()
+            raise
+        return self._outcome()
+
+    def _outcome(self) -> Answer:
+        error, answer = self._error, self._answer
+        if error is not None:
+            self._error = None  # the exception's traceback leads back here: no cycle is to outlive the call
+            raise error
+        if answer is None:
+            raise RuntimeError("an errand ended with neither an answer nor an error")
+        return answer
+
+    def _run(self) -> None:
+        _working.errand = self
+        try:
+            self._answer = self._work()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is for who waits
+            self._error = error
+        finally:
+            _working.errand = None
+            del self._work
+        with self._deciding:
+            self._connection = self._socket = None
+            self._done.set()
+            given_up = self._given_up
+        if given_up:
+            self._discard()
+
+    def _give_up(self) -> None:
+        """Want no answer any more: wake the thread, or close what it already has."""
+        with self._deciding:
+            self._given_up = True
+            done = self._done.is_set()
+            if not done:
+                # http.client forgets the socket of a connection that closes after its answer; the answer still uses it.
+                _shut_down(getattr(self._connection, "sock", None) or self._socket)
+        if done:
+            self._discard()
+
+    def _discard(self) -> None:
+        answer, self._answer, self._error = self._answer, None, None
+        close = getattr((answer or {}).get("stream"), "close", None)
+        if close is not None:
+            with contextlib.suppress(Exception):  # given up either way; there is nobody to tell
+                close()
+
+    def notice(self, connection: Any) -> None:
+        """Take note of the connection that the work is using; raises where nobody wants it any more."""
+        with self._deciding:
+            self._connection = connection
+            self._socket = getattr(connection, "sock", None)
+            if self._given_up:
+                raise ConnectionAbortedError("the call was given up")
+
+
+def _shut_down(sock: Any) -> None:
+    import socket
+
+    if isinstance(sock, socket.socket):
+        with contextlib.suppress(OSError):  # the peer may have been quicker
+            # Not ssl.SSLSocket.shutdown: that forgets the TLS session under its reader.
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+# --- finding the socket -------------------------------------------------------------------------------------------------
+
+
+def notice_connections(client: Any) -> None:
+    """Have the connections of a client say who uses them; with another botocore than we know nothing changes."""
+    session = getattr(getattr(client, "_endpoint", None), "http_session", None)
+    classes = getattr(session, "_pool_classes_by_scheme", None)
+    if isinstance(classes, dict):
+        for scheme, pool in list(classes.items()):
+            classes[scheme] = _noticing_pool(pool)
+
+
+@cache
+def _noticing_pool(pool: type[Any]) -> type[Any]:
+    """The pool class with connections that tell the errand of their thread that they are in use."""
+    connection: type[Any] = pool.ConnectionCls
+
+    def connect(self: Any) -> None:
+        _tell(self)
+        connection.connect(self)
+        _tell(self)
+
+    def request(self: Any, *args: Any, **kwargs: Any) -> Any:
+        _tell(self)
+        return connection.request(self, *args, **kwargs)
+
+    noticing = type(connection.__name__, (connection,), {"connect": connect, "request": request})
+    return type(pool.__name__, (pool,), {"ConnectionCls": noticing})
+
+
+def _tell(connection: Any) -> None:
+    errand: Errand | None = getattr(_working, "errand", None)
+    if errand is not None:
+        errand.notice(connection)

@@ -1,0 +1,166 @@
+"""Who answers instead: the same model without streaming, or another model or region.
+
+In comes a call that was refused or that nobody could answer; out goes the call to send in its place. What is found out is
+remembered for the process: that a model does not stream here, and for a while that somebody is not worth asking.
+Nothing is done once output began; the layers above see to that.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..errors import Failure, Kind, is_streaming_access_denied_error
+from .calls import cannot_stream, stream_from_answer, whole_kwargs
+from .journey import STREAM, WHOLE, Answer, Call, Send
+from .memory import Memory
+from .retries import attempts_left
+
+logger = logging.getLogger(__name__)
+
+# --- whole instead of streamed ------------------------------------------------------------------------------------------
+
+#: (region, model, whether the request has tools) -> True. Permissions are granted and models updated: after an hour the
+#: stream is tried again.
+CANNOT_STREAM = Memory(limit=1024)
+_FORGET_REFUSAL_AFTER = 3600.0
+
+
+def ask_for_a_whole_answer(call: Call, error: Exception, _: Failure) -> Call | None:
+    """The same call without streaming, where streaming is what was refused."""
+    if call.operation != STREAM or not cannot_stream(error):
+        return None
+    whatever_it_asks = is_streaming_access_denied_error(error)
+    for with_tools in (False, True) if whatever_it_asks else (_has_tools(call),):
+        CANNOT_STREAM.keep((call.region, call.model, with_tools), seconds=_FORGET_REFUSAL_AFTER)
+    logger.warning("region=%s model=%s | cannot be streamed, whole answers instead", call.region, call.model)
+    return _whole(call)
+
+
+def remember_who_cannot_stream(call: Call, send: Send) -> Answer:
+    """Ask for a whole answer where a stream was refused before."""
+    if call.operation == STREAM and CANNOT_STREAM.get((call.region, call.model, _has_tools(call))):
+        call = _whole(call)
+    return send(call)
+
+
+def _whole(call: Call) -> Call:
+    return replace(call, operation=WHOLE)
+
+
+def _has_tools(call: Call) -> bool:
+    return bool(call.parameters.get("toolConfig"))
+
+
+def tell_as_stream(call: Call, send: Send) -> Answer:
+    """A whole answer in the form of a stream, for whoever asked for one."""
+    if call.operation != WHOLE or call.journey.method != STREAM:
+        return send(call)
+    answer = send(replace(call, parameters=whole_kwargs(call.parameters)))
+    told: Answer = {"stream": ToldStream(answer)}
+    return {**told, "ResponseMetadata": answer["ResponseMetadata"]} if "ResponseMetadata" in answer else told
+
+
+class ToldStream:
+    """A whole answer as events; there is no connection to close any more."""
+
+    def __init__(self, answer: Mapping[str, Any]) -> None:
+        metadata = answer.get("ResponseMetadata") or {}
+        self.request_id: str | None = metadata.get("RequestId")
+        self.message_stopped = False
+        self._events = self._tell(answer)
+
+    def _tell(self, answer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        for event in stream_from_answer(answer):
+            self.message_stopped = self.message_stopped or "messageStop" in event
+            yield event
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return self._events
+
+    def close(self) -> None:
+        """End it; the events that were not read are dropped."""
+        self._events = iter(())
+
+
+# --- another model or region --------------------------------------------------------------------------------------------
+
+#: (region, model) -> the kind of failure, while it is not worth asking.
+COOLING = Memory(limit=256)
+COOL_DOWN = 30.0
+"""Seconds, unless the service says when to come back."""
+_COOL_DOWNS: dict[Kind, float] = {"quota": 300.0}
+
+#: Waiting for the same one seldom pays while there is another.
+_AT_ONCE: frozenset[Kind] = frozenset({"rate_limit", "quota", "overloaded"})
+#: A region that is out looks like one bad connection, which a retry heals.
+_AT_LAST: frozenset[Kind] = frozenset({"server_error", "connection", "timeout"})
+
+
+def ask_another_at_once(call: Call, _: Exception, failure: Failure) -> Call | None:
+    """The call to the next fallback, where this one is throttled, out of quota or overloaded."""
+    return _next_fallback(call, failure) if failure.kind in _AT_ONCE else None
+
+
+def ask_another(call: Call, _: Exception, failure: Failure) -> Call | None:
+    """The call to the next fallback, where retrying did not help and the region seems out."""
+    out = failure.kind in _AT_LAST and failure.retryable and not attempts_left(call.journey)
+    return _next_fallback(call, failure) if out else None
+
+
+def skip_who_is_cooling(call: Call) -> Call:
+    """The call to the first of all that is not cooling down; unchanged where everyone is, or nobody stands by."""
+    journey = call.journey
+    reason = COOLING.get((call.region, call.model)) if journey.fallbacks else None
+    if reason is None:
+        return call
+    for number, (region, model) in enumerate(journey.fallbacks):
+        if COOLING.get((region or call.region, model or call.model)) is None:
+            del journey.fallbacks[:number]
+            return _directed(call, reason)
+    return call
+
+
+def _next_fallback(call: Call, failure: Failure) -> Call | None:
+    journey = call.journey
+    if not journey.fallbacks:
+        return None
+    seconds = failure.retry_after or _COOL_DOWNS.get(failure.kind, COOL_DOWN)
+    COOLING.keep((call.region, call.model), failure.kind, seconds=seconds)
+    return _directed(call, failure.kind)
+
+
+def _directed(call: Call, reason: Kind) -> Call:
+    """The call to the next fallback; that it is another's answer goes on the record."""
+    journey = call.journey
+    region, model = journey.fallbacks.pop(0)
+    there = replace(
+        call, client=_client_in(call, region), parameters=_parameters_for(call, model), operation=journey.method
+    )
+    logger.warning(
+        "region=%s model=%s kind=%s | asking region=%s model=%s instead",
+        call.region,
+        call.model,
+        reason,
+        there.region,
+        there.model,
+    )
+    journey.record.fallback = {"region": there.region, "model": there.model, "reason": reason}
+    return there
+
+
+def _client_in(call: Call, region: str | None) -> Any:
+    clients = call.journey.protection.clients
+    if region is None or region == call.region or clients is None:
+        return call.client
+    return clients.client_in(region)
+
+
+def _parameters_for(call: Call, model: str | None) -> dict[str, Any]:
+    """The request for that model: built anew where the face can, since models differ in what they take."""
+    if model is None or model == call.model:
+        return call.parameters
+    request_for = call.journey.options.request_for
+    return {**call.parameters, "modelId": model} if request_for is None else request_for(model)

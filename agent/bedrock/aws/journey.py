@@ -1,0 +1,123 @@
+"""One call of a guarded client on its way: what is sent, and what has happened so far.
+
+A `Call` is a value that the layers hand on and that a remedy replaces by a better one. Its `Journey` is the one mutable
+thing: the clock it runs against, who may end it, and the record that the answer gives back. Nothing is sent here.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..errors import CallInterruptedError, DeadlineExceededError
+from ..notes import CallRecord
+from .options import NO_OPTIONS, CallOptions
+from .pace import current_pace
+from .settings import ClientSettings
+
+if TYPE_CHECKING:
+    from .refusals import TakeBack
+    from .renewal import Clients
+
+Answer = dict[str, Any]
+
+WHOLE = "Converse"
+STREAM = "ConverseStream"
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """What a guarded client is built with: its settings, the AWS profile that advice names, the clients beside it."""
+
+    settings: ClientSettings = field(default_factory=ClientSettings)
+    profile: str | None = None
+    clients: Clients | None = None
+
+
+@dataclass(slots=True)
+class Journey:
+    """What one call has lived through, and how it ends.
+
+    `closing` is set by whoever closes its stream. `deadline` is a moment of the clock. `retries` counts only attempts
+    that followed a fault, `taken_back` what this call leaves out because the model refused it.
+    """
+
+    method: str
+    protection: Protection
+    options: CallOptions = NO_OPTIONS
+    record: CallRecord = field(default_factory=CallRecord)
+    began: float = field(default_factory=lambda: current_pace().now())
+    closing: threading.Event = field(default_factory=threading.Event)
+    retries: int = 0
+    renewed: bool = False
+    reopening: bool = False
+    fallbacks: list[tuple[str | None, str | None]] = field(default_factory=list)
+    taken_back: list[TakeBack] = field(default_factory=list)
+    call: Call | None = None
+
+    @property
+    def deadline(self) -> float | None:
+        """The moment at which the caller's patience ends."""
+        return None if self.options.deadline is None else self.began + self.options.deadline
+
+    @property
+    def attempts_allowed(self) -> int:
+        """How many attempts may be made in all."""
+        return self.options.max_attempts or self.protection.settings.max_attempts
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody may want to end the call while its thread is blocked."""
+        options = self.options
+        return self.reopening or not (
+            options.cancel is None and options.on_interrupt_check is None and options.deadline is None
+        )
+
+    def check(self) -> None:
+        """Raise where the call is to end now."""
+        asked = self.options.interrupt_check
+        if self.closing.is_set() or (asked is not None and asked()):
+            raise CallInterruptedError("the caller ended the call before it was answered")
+        deadline = self.deadline
+        if deadline is not None and current_pace().now() >= deadline:
+            raise DeadlineExceededError(f"the call was not answered within its {self.options.deadline:g} seconds")
+
+    @contextmanager
+    def again(self) -> Iterator[None]:
+        """While a stream is opened anew: from now on, another thread may close it."""
+        self.reopening = True
+        try:
+            yield
+        finally:
+            self.reopening = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is sent next: `operation` is the service's name for it (Converse, ConverseStream).
+
+    `genuine` has botocore's own methods by operation; they take any client of the service.
+    """
+
+    client: Any
+    operation: str
+    parameters: dict[str, Any]
+    journey: Journey
+    genuine: Mapping[str, Callable[..., Answer]] = field(default_factory=dict)
+
+    @property
+    def region(self) -> str:
+        """Where it is sent."""
+        return str(self.client.meta.region_name)
+
+    @property
+    def model(self) -> str:
+        """Who is to answer."""
+        return str(self.parameters.get("modelId") or "")
+
+
+Send = Callable[[Call], Answer]
+Layer = Callable[[Call, Send], Answer]

@@ -1,0 +1,108 @@
+"""Clients beside the one that a call came through: with fresh credentials, or in another region.
+
+In comes a way to build a client for a region, with the credentials and settings of the first; out come clients, kept for
+as long as they hold. A loop that holds only the first client is served by the renewed one behind it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Failure, class_names, service_error
+from .pace import current_pace
+
+if TYPE_CHECKING:
+    from .journey import Call
+
+logger = logging.getLogger(__name__)
+
+RENEWAL_INTERVAL = 5.0
+"""Seconds between two renewals: what fresh credentials did not heal, fresher ones will not heal either."""
+
+
+class Clients:
+    """The clients of one `Protection`, by region; safe for threads.
+
+    `renewable` says whether a client built anew may have other credentials than the one before.
+    """
+
+    def __init__(self, build: Callable[[str], Any], *, renewable: bool) -> None:
+        self.renewable = renewable
+        self._build = build
+        self._kept: dict[str, Any] = {}
+        self._renewed_at: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def current(self, client: Any) -> Any:
+        """The client that stands in for this one now: mostly itself."""
+        return self._kept.get(client.meta.region_name, client) if self._kept else client
+
+    def client_in(self, region: str) -> Any:
+        """A client for that region."""
+        with self._lock:
+            if region not in self._kept:
+                self._kept[region] = self._build(region)
+            return self._kept[region]
+
+    def renewed(self, region: str, stale: Any) -> Any:
+        """A client with fresh credentials in place of `stale`; None where that was done only just now.
+
+        Threads that ask for the same at once get one client.
+        """
+        with self._lock:
+            kept = self._kept.get(region)
+            if kept is not None and kept is not stale:
+                return kept
+            now = current_pace().now()
+            if now - self._renewed_at.get(region, -RENEWAL_INTERVAL) < RENEWAL_INTERVAL:
+                return None
+            self._renewed_at[region] = now
+            self._kept[region] = self._build(region)
+            return self._kept[region]
+
+
+def renew_credentials(call: Call, error: Exception, failure: Failure) -> Call | None:
+    """The same call through a client with fresh credentials, once, where the old ones are no longer taken."""
+    journey, clients = call.journey, call.journey.protection.clients
+    if failure.kind != "auth" or journey.renewed or clients is None or not clients.renewable or not _outdated(error):
+        return None
+    journey.renewed = True
+    try:
+        fresh = clients.renewed(call.region, call.client)
+    except Exception as unavailable:  # noqa: BLE001 - the refusal that led here says more than that there is nothing fresh
+        logger.debug("region=%s error=%s | no fresh credentials", call.region, type(unavailable).__name__)
+        return None
+    if fresh is None:
+        return None
+    logger.warning("region=%s | credentials were refused, trying once with fresh ones", call.region)
+    return replace(call, client=fresh)
+
+
+#: What the service says of credentials that were good once, or of a key that was replaced.
+_OUTDATED_CODES = frozenset(
+    {"expiredtokenexception", "expiredtoken", "unrecognizedclientexception", "invalidclienttokenid"}
+)
+#: What a client built before the caller signed in keeps saying: botocore looks for credentials once.
+_OUTDATED_CLASSES = frozenset(
+    {
+        "botocore.exceptions.NoCredentialsError",
+        "botocore.exceptions.TokenRetrievalError",
+        "botocore.exceptions.UnauthorizedSSOTokenError",
+    }
+)
+
+
+def _outdated(error: Exception) -> bool:
+    said = service_error(error)
+    if said is not None:
+        return str(said.get("Code")).lower() in _OUTDATED_CODES and not _asked_for_credentials(error)
+    return not _OUTDATED_CLASSES.isdisjoint(class_names(error))
+
+
+def _asked_for_credentials(error: Exception) -> bool:
+    """Whether it was STS or SSO that refused, whom botocore asked for credentials inside the call."""
+    return getattr(error, "operation_name", "Converse") not in ("Converse", "ConverseStream", "CountTokens")

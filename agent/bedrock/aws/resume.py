@@ -1,0 +1,325 @@
+"""The stream that a guarded client hands out: one answer, whatever it takes to get it.
+
+In comes an opened stream and a way to open it again; out goes an EventStream of botocore's kind. As long as nothing was
+shown, a stream that fails is replaced by a new one and nobody notices; messageStart is held back until something follows,
+because so many fail right after it. Once something was shown, nothing is ever told twice: the failure is raised, or,
+where the caller chose so, the turn begins again after a `streamRestarted` event, or goes on after `streamResumed`.
+
+A stream that ends before messageStop raises. Iterating belongs to one thread at a time; `close()` may come from any, also
+while a stream is being opened again or waited for.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..errors import CallInterruptedError, Failure, TruncatedResponseError, classify
+from ..notes import noted, notes_of_request
+from .explain import explain, explained
+from .journey import STREAM, Answer, Call, Journey, Send
+from .remedies import empty_stale_pool, persist, remedied, tell_attempts
+from .retries import try_again
+
+if TYPE_CHECKING:
+    from botocore.eventstream import EventStream
+
+logger = logging.getLogger(__name__)
+
+Event = dict[str, Any]
+
+
+def hold_stream(call: Call, send: Send) -> Answer:
+    """Hand out a stream that heals itself while it can."""
+    answer = persist(call, send)
+    stream = answer.get("stream")
+    if not hasattr(stream, "close"):
+        return answer  # made by hand, by botocore's Stubber: there is nothing to open again
+    build: Any = held_stream_class()
+    held = build(stream, call.journey, functools.partial(persist, send=send))
+    options = call.journey.options
+    if options.deadline is not None or options.interrupt_check is not None:
+        held.watch(deadline=call.journey.deadline, on_interrupt_check=options.interrupt_check)
+    return {**answer, "stream": held}
+
+
+class HeldStream:
+    """One answer as events, over as many streams as it takes; mixed into botocore's EventStream."""
+
+    def __init__(self, stream: Any, journey: Journey, open_again: Callable[[Call], Answer]) -> None:
+        self._stream = self._proof = stream
+        self._journey = journey
+        self._open_again = open_again
+        self._shown = False
+        self._ended = False
+        self._marks: list[Event] = []
+        self._told: _Told | None = _Told() if journey.options.resume == "continue" else None
+        self._continues = 0
+        self._watching: dict[str, Any] = {}
+        self._changing = threading.Lock()
+
+    @property
+    def request_id(self) -> str | None:
+        """AWS's id of the request that is being answered now."""
+        return getattr(self._stream, "request_id", None)
+
+    @property
+    def message_stopped(self) -> bool:
+        """Whether messageStop was there."""
+        return bool(getattr(self._proof, "message_stopped", False))
+
+    @property
+    def _raw_stream(self) -> Any:
+        return getattr(self._stream, "_raw_stream", None)
+
+    def watch(self, **said: Any) -> None:
+        """Limit the waiting of this stream and of those that take its place; see `stream.FastStream.watch`."""
+        self._watching.update({name: value for name, value in said.items() if value is not None})
+        watch = getattr(self._stream, "watch", None)
+        if watch is not None:
+            watch(**self._watching)
+
+    def get_initial_response(self) -> Any:
+        """The first message, if it is an initial-response (which Bedrock does not send)."""
+        return self._stream.get_initial_response()
+
+    def close(self) -> None:
+        """End the stream now, from whichever thread, also one that is being opened again."""
+        with self._changing:
+            if self._ended:
+                return
+            self._journey.closing.set()
+            stream = self._stream
+        stream.close()
+
+    def __iter__(self) -> Iterator[Event]:
+        """The events as botocore gives them; leaving the loop early closes the stream."""
+        try:
+            while not self._ended:
+                try:
+                    yield from self._events()
+                    self._ended = True
+                except Exception as error:
+                    if not self._replaced(error):
+                        raise
+        finally:
+            if not self._ended:
+                self.close()
+
+    # --- reading --------------------------------------------------------------------------------------------------
+
+    def _events(self) -> Iterator[Event]:
+        """The events of the present stream, once it has shown that it works; raises where it ends too soon."""
+        source = self._source()
+        if not self._shown:
+            opening = self._opening(source)
+            self._shown = True
+            yield from opening
+        yield from source
+        if not self.message_stopped and not self._closed():
+            raise self._truncated()
+
+    def _source(self) -> Iterator[Event]:
+        source: Iterator[Event] = iter(self._stream)
+        self._proof = self._stream
+        if not hasattr(self._stream, "message_stopped"):
+            self._proof = source = _Proving(source)
+        if self._told is None:
+            return source
+        continued = self._told.continued(source) if self._continues else source
+        return self._told.noting(continued)
+
+    def _opening(self, source: Iterable[Event]) -> list[Event]:
+        """What comes first, messageStart together with what follows it."""
+        held = list(self._marks)
+        for event in source:
+            held.append(event)
+            if "messageStart" not in event:
+                self._marks = []
+                return held
+        raise self._truncated()
+
+    def _closed(self) -> bool:
+        return self._journey.closing.is_set()
+
+    def _truncated(self) -> Exception:
+        if self._closed():
+            return CallInterruptedError("the stream was closed before its end")
+        return TruncatedResponseError("the stream ended before messageStop", request_id=self.request_id)
+
+    # --- replacing ------------------------------------------------------------------------------------------------
+
+    def _replaced(self, error: Exception) -> bool:
+        """Whether another stream stands in for the one that failed."""
+        profile = self._journey.protection.profile
+        explain(error, profile)
+        if self._closed() or isinstance(error, CallInterruptedError):
+            return False
+        shown = self._shown
+        call = self._next_call(error)
+        if call is None:
+            tell_attempts(error, self._journey)
+            return False
+        try:
+            with self._journey.again(), explained(profile):
+                answer = self._open_again(call)
+        except CallInterruptedError:
+            raise
+        except Exception as refused:
+            if shown:
+                raise error from refused  # that it could not be made up for is not what went wrong
+            raise
+        self._take(answer["stream"])
+        return True
+
+    def _next_call(self, error: Exception) -> Call | None:
+        call = self._journey.call
+        if call is None:
+            return None
+        if not self._shown:
+            return remedied(call, error)
+        failure = classify(error)
+        empty_stale_pool(call, failure)
+        return None if self.message_stopped else self._resumed(call, error, failure)
+
+    def _take(self, stream: Any) -> None:
+        with self._changing:
+            if not self._closed():
+                self._stream = stream
+                stream = None
+        if stream is not None:
+            stream.close()
+            raise CallInterruptedError("the stream was closed before its end")
+        if self._watching:
+            self.watch(**self._watching)
+
+    def _resumed(self, call: Call, error: Exception, failure: Failure) -> Call | None:
+        """The call that makes up for a stream that broke off after output began, if the caller wants one."""
+        prepare = _RESUMES.get(self._journey.options.resume or "")
+        prepared = prepare(self, call) if prepare is not None else None
+        if prepared is None or try_again(call, error, failure) is None:
+            return None
+        how, again = prepared
+        self._shown = False
+        self._marks = [{how: {"attempt": self._journey.record.attempts + 1, "reason": failure.kind}}]
+        logger.warning("model=%s kind=%s | %s after output began", call.model, failure.kind, how)
+        return again
+
+    def _restart(self, call: Call) -> tuple[str, Call] | None:
+        return "streamRestarted", call
+
+    def _continue(self, call: Call) -> tuple[str, Call] | None:
+        """The call with what was told as the beginning of the answer; None where that cannot be taken up."""
+        told = self._told
+        text = told.text() if told is not None and self._journey.options.prefill else ""
+        if told is None or not text.strip() or call.operation != STREAM:
+            return None
+        turns = call.parameters["messages"]
+        begun = turns[:-1] if self._continues else turns
+        if begun[-1]["role"] == "assistant":
+            return None  # the caller's own prefill
+        self._continues += 1
+        self._journey.fallbacks.clear()  # nobody else can go on with what this model began
+        told.broken_off()
+        turn = {"role": "assistant", "content": [{"text": text.rstrip()}]}
+        messages = noted([*begun, turn], notes_of_request(call.parameters))
+        return "streamResumed", replace(call, parameters={**call.parameters, "messages": messages})
+
+
+_RESUMES: dict[str, Callable[[HeldStream, Call], tuple[str, Call] | None]] = {
+    "restart": HeldStream._restart,  # noqa: SLF001 - a table of its own methods
+    "continue": HeldStream._continue,  # noqa: SLF001
+}
+
+
+class _Proving:
+    """Events of a stream that cannot say itself whether messageStop was there (botocore's own)."""
+
+    def __init__(self, events: Iterator[Event]) -> None:
+        self._events = events
+        self.message_stopped = False
+
+    def __iter__(self) -> Iterator[Event]:
+        return self
+
+    def __next__(self) -> Event:
+        event = next(self._events)
+        if "messageStop" in event:
+            self.message_stopped = True
+        return event
+
+
+class _Told:
+    """What was told so far of an answer that may have to be continued: text only, or else it cannot be."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._only_text = True
+        self._block = 0
+        self._next_block = 0
+        self._blank = ""
+
+    def text(self) -> str:
+        """All text, or "" where there was more than that."""
+        return "".join(self._pieces) if self._only_text else ""
+
+    def noting(self, events: Iterable[Event]) -> Iterator[Event]:
+        """The events, of which note is taken before they are told."""
+        for event in events:
+            delta = (event.get("contentBlockDelta") or {}).get("delta")
+            if delta is not None:
+                self._note(event["contentBlockDelta"], delta)
+            elif "contentBlockStart" in event:
+                self._only_text = False
+            yield event
+
+    def _note(self, event: Event, delta: Event) -> None:
+        self._block = event.get("contentBlockIndex", self._block)
+        if "text" in delta:
+            self._pieces.append(delta["text"])
+        else:
+            self._only_text = False
+
+    def broken_off(self) -> None:
+        """The stream broke off here: what comes next belongs to the block that was open."""
+        text = self.text()
+        self._blank = text[len(text.rstrip()) :]
+        self._next_block = self._block
+
+    def continued(self, events: Iterable[Event]) -> Iterator[Event]:
+        """The events of the continuation, as those of one answer.
+
+        The message has begun already, the blocks count on, and blanks that were told at the break are not told again.
+        """
+        shift, blank = self._next_block, self._blank
+        for event in events:
+            if "messageStart" in event:
+                continue
+            [(name, payload)] = event.items()
+            if "contentBlockIndex" not in payload:
+                yield event
+                continue
+            moved = {**payload, "contentBlockIndex": payload["contentBlockIndex"] + shift}
+            if blank and "text" in (moved.get("delta") or {}):
+                blank, moved["delta"] = _without_blank(blank, moved["delta"])
+            yield {name: moved}
+
+
+def _without_blank(blank: str, delta: Event) -> tuple[str, Event]:
+    """What is left of the blanks to leave out, and the delta without those it begins with."""
+    text = delta["text"]
+    common = next((n for n, (a, b) in enumerate(zip(blank, text, strict=False)) if a != b), min(len(blank), len(text)))
+    left = blank[common:] if common == len(text) else ""
+    return left, {**delta, "text": text[common:]}
+
+
+@functools.cache
+def held_stream_class() -> type[EventStream[Any]]:
+    """`HeldStream` as a subclass of botocore's EventStream."""
+    from botocore.eventstream import EventStream
+
+    return type("GuardedEventStream", (HeldStream, EventStream), {"__module__": __name__})
