@@ -104,8 +104,8 @@ class Emitter:
         self.handler: Any = None
 
     def register(self, name: str, handler: Any, unique_id: str | None = None) -> None:
-        assert name == "before-parse.bedrock-runtime.ConverseStream"
-        self.handler = handler
+        if name == "before-parse.bedrock-runtime.ConverseStream":
+            self.handler = handler
 
 
 class Raw:

@@ -28,6 +28,7 @@ from agent.bedrock.testing import (
     StreamError,
     StreamException,
 )
+from tests.response.frame_bytes import compares_with_todays_botocore
 
 from .streaming import EVENTS, HELLO, QUESTION, bare_client, fast_client, open_stream
 
@@ -89,6 +90,7 @@ def test_a_short_body_is_truncated_whatever_its_length_promised(fake: FakeBedroc
     assert isinstance(error, TruncatedResponseError)
 
 
+@compares_with_todays_botocore
 @pytest.mark.parametrize("fault", [Junk(at=0), Junk(at=3), Body(b"<html>Sign in to the Wi-Fi</html>", "text/html")])
 def test_bytes_that_are_no_frame_are_a_checksum_mismatch(fake: FakeBedrock, client: Any, fault: Any) -> None:
     bare = bare_client(fake)
@@ -108,6 +110,7 @@ def test_headers_that_end_early_make_a_stream_without_events(fake: FakeBedrock, 
     assert (events, error, stream.message_stopped) == ([], None, False)
 
 
+@compares_with_todays_botocore
 @pytest.mark.parametrize("at", [0, 4])
 @pytest.mark.parametrize(
     "fault",

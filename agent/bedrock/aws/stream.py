@@ -1,8 +1,8 @@
-"""ConverseStream's event stream, fast: put under real boto3 clients through botocore's own `before-parse` event.
+"""ConverseStream's event stream, fast: put under real boto3 clients through botocore's own events.
 
 In comes a client (or a session) of boto3, and what decodes frames; from then on `client.converse_stream(...)["stream"]`
-is a botocore `EventStream` that uses it, and whose bytes come as they arrive (`body`). A botocore without that event,
-one whose service model asks for more than JSON in frames, and an answer that is an error go botocore's own way. Errors are those that botocore's callers know (ChecksumMismatch, EventStreamError, urllib3's), and a
+is a botocore `EventStream` that uses it, and whose bytes come as they arrive (`body`). A botocore whose service model
+asks for more than JSON in frames, a stubbed answer and one that is an error go botocore's own way. Errors are those that botocore's callers know (ChecksumMismatch, EventStreamError, urllib3's), and a
 stream that ends inside a frame is an error too; that every answer ends with messageStop is proven where it is gathered.
 
 A stream that ran to its end gives its connection back. Whoever leaves it before that, by `break`, an exception or by
@@ -18,15 +18,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from ..errors import BedrockError, TruncatedResponseError
 from .body import Body, Patience, open_body
 
-if TYPE_CHECKING:
-    from botocore.eventstream import EventStream
-
-_EVENT = "before-parse.bedrock-runtime.ConverseStream"
+_BEFORE_PARSE = "before-parse.bedrock-runtime.ConverseStream"
+_AFTER_CALL = "after-call.bedrock-runtime.ConverseStream"
 
 _PROTOCOLS = {"rest-json", "json"}
 
@@ -218,7 +216,7 @@ _BOTOCORE_ERRORS = {
 
 
 @functools.cache
-def stream_class() -> type[EventStream[Any]]:
+def stream_class() -> Any:
     """`FastStream` as a subclass of botocore's EventStream."""
     from botocore.eventstream import EventStream
 
@@ -236,40 +234,53 @@ def install_fast_stream(target: Any, decoder_for: DecoderFor, settings: StreamSe
     meta = getattr(target, "meta", None)
     emitter = meta.events if meta is not None else getattr(target, "events", target)
     hook = _Hook(decoder_for, Patience(settings.idle_timeout if settings is not None else 0))
-    emitter.register(_EVENT, hook, unique_id=f"{__name__}.fast-stream")
+    emitter.register(_BEFORE_PARSE, hook.before_parse, unique_id=f"{__name__}.before-parse")
+    emitter.register(_AFTER_CALL, hook.after_call, unique_id=f"{__name__}.after-call")
 
 
 class _Hook:
-    """Puts the fast stream into the answer that botocore is about to parse."""
+    """Puts the fast stream into an answer: before botocore parses it, or after where it (before 1.35.16) does not ask."""
 
     def __init__(self, decoder_for: DecoderFor, patience: Patience) -> None:
         self._decoder_for = decoder_for
         self._patience = patience
         self._makers: weakref.WeakKeyDictionary[Any, Callable[[], Decoder] | None] = weakref.WeakKeyDictionary()
 
-    def __call__(
+    def before_parse(
         self,
         operation_model: Any,
         response_dict: Mapping[str, Any],
         customized_response_dict: dict[str, Any],
         **_kwargs: Any,
     ) -> None:
-        body = response_dict.get("body")
-        if response_dict["status_code"] >= 300 or not hasattr(body, "stream"):
-            return
+        """What stands in `customized_response_dict` takes the place of what botocore parses."""
+        if response_dict["status_code"] < 300:
+            put = self._stream(operation_model, response_dict.get("body"), response_dict["headers"])
+            customized_response_dict.update(put)
+
+    def after_call(self, http_response: Any, parsed: dict[str, Any], model: Any, **_kwargs: Any) -> None:
+        """Replace a stream of botocore's own that nobody has read from yet."""
+        from botocore.eventstream import EventStream
+
+        output = model.output_shape
+        if http_response.status_code < 300 and type(parsed.get(output.event_stream_name)) is EventStream:
+            parsed.update(self._stream(model, http_response.raw, http_response.headers))
+
+    def _stream(self, operation_model: Any, raw: Any, headers: Mapping[str, str]) -> dict[str, Any]:
+        """The fast stream under the name of its member; nothing where botocore's own has to do."""
         make_decoder = self._maker(operation_model)
-        if make_decoder is None:
-            return
-        output = operation_model.output_shape
-        build: Any = stream_class()
-        customized_response_dict[output.event_stream_name] = build(
-            body,
+        if make_decoder is None or not hasattr(raw, "stream"):
+            return {}
+        output, build = operation_model.output_shape, stream_class()
+        stream = build(
+            raw,
             output.members[output.event_stream_name],
             operation_model.name,
             decoder=make_decoder(),
             patience=self._patience,
-            request_id=response_dict["headers"].get(_REQUEST_ID),
+            request_id=headers.get(_REQUEST_ID),
         )
+        return {output.event_stream_name: stream}
 
     def _maker(self, operation_model: Any) -> Callable[[], Decoder] | None:
         """What makes decoders for the operation; None where only botocore's parser does its model justice."""
@@ -289,8 +300,8 @@ def event_model(operation_model: Any) -> dict[str, tuple[Any, ...]] | None:
     Descriptions are those of `response.frames`: ("value",), ("blob",), ("parsed", function), ("list", item),
     ("map", value), ("structure" or "union", function that gives {wire name: (name, member)}).
     """
-    protocol = getattr(operation_model.service_model, "resolved_protocol", None)
-    output = operation_model.output_shape
+    service, output = operation_model.service_model, operation_model.output_shape
+    protocol = getattr(service, "resolved_protocol", None) or service.protocol  # the former since botocore 1.38
     if protocol not in _PROTOCOLS or output is None or not output.event_stream_name:
         return None
     events = output.members[output.event_stream_name].members
