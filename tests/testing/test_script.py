@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import Any
 
@@ -49,6 +50,19 @@ def test_what_is_queued_comes_before_what_the_function_says() -> None:
         fake.queue("queued")
         client = client_of(fake)
         assert [text_of(client.converse(**ask())) for _ in range(2)] == ["queued", "from the function"]
+
+
+def test_a_sequence_may_be_endless() -> None:
+    with FakeBedrock(itertools.cycle(["tick", "tock"])) as fake:
+        client = client_of(fake)
+        assert [text_of(client.converse(**ask())) for _ in range(3)] == ["tick", "tock", "tick"]
+
+
+def test_what_is_queued_comes_after_the_sequence() -> None:
+    with FakeBedrock(["first"]) as fake:
+        fake.queue("second")
+        client = client_of(fake)
+        assert [text_of(client.converse(**ask())) for _ in range(2)] == ["first", "second"]
 
 
 def test_an_exhausted_script_says_so(fake: FakeBedrock, client: Any) -> None:

@@ -92,11 +92,21 @@ class Pacing:
 
 
 class Reply:
-    """A model's answer, for either operation.
+    """A model's answer, for either operation; strings among the blocks are texts.
 
     `stop_reason` is derived from the blocks where it is not given: "tool_use" with a client's tool call, else
-    "end_turn". `usage` is a `Usage` or a mapping written as it is. `delta_size` cuts every block that does not say
-    itself how it is cut; `interleave` lets the blocks' deltas alternate. `fault` is one fault or several.
+    "end_turn". `usage` is a `Usage` or a mapping written as it is. `additional_fields` are the
+    `additionalModelResponseFields`.
+
+    How a stream carries it: `delta_size` cuts every block that does not say itself how it is cut; `interleave` lets
+    the blocks' deltas alternate; `padding=False` leaves the key "p" out.
+
+    How it travels: `delay` seconds before the headers, `pace` seconds between events; `framing` as the body is framed
+    (chunked for a stream and by length for a whole answer unless said; `Framing.EOF` is what a proxy makes of it that
+    takes chunking away); one chunk per event, or chunks of at least `group` bytes; `merge=False` writes every chunk by
+    itself where otherwise those that no time parts go out together.
+
+    `fault` is what goes wrong, one or several in order.
     """
 
     def __init__(
@@ -290,11 +300,12 @@ class ScriptExhaustedError(Exception):
 
 
 class Script:
-    """The answers to come, in order; a function is asked for every request that no queued answer meets."""
+    """The answers to come: a sequence (endless ones too), then what was queued; or what was queued, then a function's."""
 
     def __init__(self, source: Iterable[Scripted] | ScriptFunction | None, *, exhausted: str = "reply") -> None:
         self._function = source if callable(source) else None
-        self._queue = deque[Scripted]() if source is None or callable(source) else deque(source)
+        self._sequence: Iterator[Scripted] = iter(() if source is None or callable(source) else source)
+        self._queue = deque[Scripted]()
         self._exhausted = exhausted
         self._lock = threading.Lock()
 
@@ -306,11 +317,13 @@ class Script:
     def next_for(self, request: RecordedRequest) -> Answering:
         """The answer to this request."""
         with self._lock:
-            queued = self._queue.popleft() if self._queue else None
-        if queued is None and self._function is not None:
-            queued = self._function(request)
-        if queued is not None:
-            return as_answering(queued)
+            scripted = next(self._sequence, None)
+            if scripted is None and self._queue:
+                scripted = self._queue.popleft()
+        if scripted is None and self._function is not None:
+            scripted = self._function(request)
+        if scripted is not None:
+            return as_answering(scripted)
         if self._exhausted == "raise":
             raise ScriptExhaustedError(f"no answer is left for request {request.serial} ({request.operation})")
         return Reply(Text(EXHAUSTED))

@@ -45,8 +45,9 @@ DUMMY_CREDENTIALS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key"
 class FakeBedrock:
     """A stand-in to talk to within a `with` block.
 
-    `script` is a sequence of answers or a function from the recorded request to one; where it ends, a short text says
-    so, or with `exhausted="raise"` the end of the block raises. `strict=False` judges neither shape nor rules.
+    `script` is a sequence of answers (`queue` appends to it) or a function from the recorded request to one, which runs
+    on the server's thread and should not block; where it ends, a short text says so, or with `exhausted="raise"` the
+    end of the block raises. `strict=False` judges neither shape nor rules.
     `models` and `profiles` (ids, or dicts as the control plane sends them) close the catalogue: nothing else exists.
     `credentials` (access key -> secret or `Key`, bearer token -> `Bearer`) has every request authenticated.
     """
