@@ -193,3 +193,24 @@ def test_what_a_tool_returned_becomes_result_content(why: str, content: Any, blo
 def test_a_content_block_that_this_version_does_not_know_passes_through() -> None:
     request = build_request(CLAUDE, [{"role": "user", "content": [{"hologram": {"a": 1}}]}])
     assert request.kwargs["messages"][0]["content"] == [{"hologram": {"a": 1}}]
+
+
+@pytest.mark.parametrize(
+    ("message", "step"),
+    [
+        ({"role": "user", "content": "a\ud800b"}, "replace_lone_surrogates"),
+        ({"role": "user", "content": [{"type": "text", "text": "a\udc00"}]}, "replace_lone_surrogates"),
+        (
+            {
+                "role": "assistant",
+                "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": {"x": float("nan")}}}],
+            },
+            "replace_what_json_lacks",
+        ),
+    ],
+)
+def test_what_utf8_or_json_cannot_carry_is_replaced_and_reported(message: dict[str, Any], step: str) -> None:
+    request = build_request("us.amazon.nova-pro-v1:0", [{"role": "user", "content": "first"}, message])
+    assert (step, 1) in [(repair.step, repair.message) for repair in request.repairs]
+    with pytest.raises(InvalidRequestError, match=r"messages\[1\]"):
+        build_request("us.amazon.nova-pro-v1:0", [{"role": "user", "content": "first"}, message], strict=True)

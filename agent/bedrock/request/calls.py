@@ -14,7 +14,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from ..carriers import unpack_call_id
-from .reading import as_mapping, clean_text, is_blank, plain_json
+from .reading import as_mapping, is_blank
 
 if TYPE_CHECKING:
     from ..models.profiles import ModelProfile
@@ -134,10 +134,10 @@ def arguments_object(arguments: Any, context: Context, index: int) -> dict[str, 
         return {}
     mapping = as_mapping(arguments)
     if mapping is not None:
-        plain: dict[str, Any] = plain_json(mapping if type(mapping) is dict else dict(mapping))
+        plain: dict[str, Any] = context.plain(index, mapping if type(mapping) is dict else dict(mapping))
         return plain
     context.repair("keep_unparsed_arguments", index, "tool arguments that are no object were wrapped")
-    return {RAW_ARGUMENTS: plain_json(arguments)}
+    return {RAW_ARGUMENTS: context.plain(index, arguments)}
 
 
 def _parsed(arguments: str, context: Context, index: int) -> dict[str, Any]:
@@ -149,10 +149,10 @@ def _parsed(arguments: str, context: Context, index: int) -> dict[str, Any]:
         value = None
     if type(value) is not dict:
         context.repair("keep_unparsed_arguments", index, "tool arguments that are no JSON object were kept as text")
-        return {RAW_ARGUMENTS: clean_text(arguments)}
+        return {RAW_ARGUMENTS: context.clean(index, arguments)}
     # Only escapes and non-ASCII text can hide a lone surrogate.
     if "\\ud" in arguments or "\\uD" in arguments or not arguments.isascii():
-        plain: dict[str, Any] = plain_json(value)
+        plain: dict[str, Any] = context.plain(index, value)
         return plain
     return value
 

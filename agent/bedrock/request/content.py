@@ -15,7 +15,7 @@ from ..blocks import from_json
 from .calls import native_call, result_call_id, wire_call_id
 from .context import EMPTY_TEXT, Block, Context
 from .media import Media, Place, format_of, kind_of, media_from_bytes, media_from_url
-from .reading import as_mapping, clean_text, is_blank, plain_json
+from .reading import as_mapping, is_blank, plain_json
 
 RESULT_KINDS = frozenset({"text", "json", "image", "document", "video", "searchResult"})
 _TTLS = frozenset({"5m", "1h"})
@@ -24,7 +24,7 @@ _TTLS = frozenset({"5m", "1h"})
 def convert_content(content: Any, context: Context, message: int) -> list[Block]:
     """The blocks of a message's content; blank text is left out beside other content, nothing at all gives []."""
     if type(content) is str:
-        return [] if is_blank(content) else [{"text": clean_text(content)}]
+        return [] if is_blank(content) else [{"text": context.clean(message, content)}]
     if content is None:
         return []
     return without_blanks(_raw_blocks(content, Place(context, message)), Place(context, message))
@@ -42,7 +42,7 @@ def convert_content_or_placeholder(content: Any, context: Context, message: int)
 def convert_result_content(content: Any, context: Context, message: int) -> tuple[list[Block], list[Block]]:
     """What a tool returned: (blocks that may stand inside a toolResult, blocks that have to stand beside it)."""
     if type(content) is str:
-        text = EMPTY_TEXT if is_blank(content) else clean_text(content)
+        text = EMPTY_TEXT if is_blank(content) else context.clean(message, content)
         return [{"text": text}], []
     place = Place(context, message)
     blocks = _result_blocks(content, place)
@@ -80,7 +80,7 @@ def _result_blocks(content: Any, place: Place) -> list[Block]:
         return [{"text": _json_text(content)}]
     mapping = as_mapping(content)
     if mapping is not None:
-        return _raw_blocks([content], place) if _looks_like_part(mapping) else [{"json": plain_json(dict(mapping))}]
+        return _raw_blocks([content], place) if _looks_like_part(mapping) else [{"json": _plain(place, mapping)}]
     return [{"text": _json_text(content)}]
 
 
@@ -103,7 +103,7 @@ def _raw_blocks(content: Any, place: Place) -> list[Block]:
     blocks: list[Block] = []
     for part in parts:
         if type(part) is str:
-            blocks.append({"text": clean_text(part)})
+            blocks.append({"text": place.context.clean(place.message, part)})
         else:
             _add_part(part, place, blocks)
     return blocks
@@ -157,11 +157,11 @@ def without_blanks(blocks: list[Block], place: Place) -> list[Block]:
 # ------------------------------------------------------------------------------------------------------ OpenAI's parts
 
 
-def _text(part: Mapping[str, Any], _: Place) -> list[Block]:
+def _text(part: Mapping[str, Any], place: Place) -> list[Block]:
     text = part.get("text")
     if text is None:
         text = part.get("refusal") or part.get("content") or ""
-    block: Block = {"text": clean_text(text if isinstance(text, str) else _json_text(text))}
+    block: Block = {"text": place.context.clean(place.message, text if isinstance(text, str) else _json_text(text))}
     return [block]
 
 
@@ -259,7 +259,7 @@ def _document_options(part: Mapping[str, Any] | None, place: Place) -> dict[str,
     fields = part or {}
     context_text = fields.get("context")
     if isinstance(context_text, str) and context_text:
-        options["context"] = clean_text(context_text)
+        options["context"] = place.context.clean(place.message, context_text)
     citations = fields.get("citations")
     if citations is None and place.context.options.citations:
         citations = True
@@ -300,12 +300,14 @@ def _anthropic_source(kind: str, part: Mapping[str, Any], place: Place) -> list[
 def _text_document(source: Mapping[str, Any], name: str, part: Mapping[str, Any], place: Place) -> Block:
     """A document whose text is given: Converse keeps it as text, so that citations can point into it."""
     if source.get("type") == "text":
-        inner: dict[str, Any] = {"text": clean_text(str(source.get("data") or source.get("text") or ""))}
+        inner: dict[str, Any] = {
+            "text": place.context.clean(place.message, str(source.get("data") or source.get("text") or ""))
+        }
     else:
         content = source.get("content")
         parts = [content] if isinstance(content, str) else list(content or [])
         texts = [each if isinstance(each, str) else str((as_mapping(each) or {}).get("text") or "") for each in parts]
-        inner = {"content": [{"text": clean_text(text)} for text in texts]}
+        inner = {"content": [{"text": place.context.clean(place.message, text)} for text in texts]}
     return {"document": {"format": "txt", "name": name, "source": inner, **_document_options(part, place)}}
 
 
@@ -314,10 +316,14 @@ def _search_result(part: Mapping[str, Any], place: Place) -> list[Block]:
     content = part.get("content")
     texts = [content] if isinstance(content, str) else list(content or [])
     body: dict[str, Any] = {
-        "source": clean_text(str(part.get("source") or part.get("url") or "")),
-        "title": clean_text(str(part.get("title") or "")),
+        "source": place.context.clean(place.message, str(part.get("source") or part.get("url") or "")),
+        "title": place.context.clean(place.message, str(part.get("title") or "")),
         "content": [
-            {"text": clean_text(each if isinstance(each, str) else str((as_mapping(each) or {}).get("text") or ""))}
+            {
+                "text": place.context.clean(
+                    place.message, each if isinstance(each, str) else str((as_mapping(each) or {}).get("text") or "")
+                )
+            }
             for each in texts
         ],
     }
@@ -332,7 +338,7 @@ def _guard_content(part: Mapping[str, Any], place: Place) -> list[Block]:
     fields = as_mapping(part.get("guard_content")) or part
     text = fields.get("text")
     if text is not None:
-        inner: dict[str, Any] = {"text": clean_text(str(text))}
+        inner: dict[str, Any] = {"text": place.context.clean(place.message, str(text))}
         qualifiers = fields.get("qualifiers")
         if qualifiers:
             inner["qualifiers"] = list(qualifiers)
@@ -402,16 +408,20 @@ def _cites(value: Any) -> bool:
     return isinstance(citations, Mapping) and bool(citations.get("enabled"))
 
 
-def _native_text(value: Any, _: Place) -> list[Block]:
-    return [{"text": clean_text(value if isinstance(value, str) else _json_text(value))}]
+def _native_text(value: Any, place: Place) -> list[Block]:
+    return [{"text": place.context.clean(place.message, value if isinstance(value, str) else _json_text(value))}]
 
 
-def _native_json(value: Any, _: Place) -> list[Block]:
+def _native_json(value: Any, place: Place) -> list[Block]:
     """json has to be an object (thread aichat 1542); anything else is told as text."""
     mapping = as_mapping(value)
     if mapping is None:
         return [{"text": value if isinstance(value, str) else _json_text(value)}]
-    return [{"json": plain_json(mapping if type(mapping) is dict else dict(mapping))}]
+    return [{"json": _plain(place, mapping)}]
+
+
+def _plain(place: Place, mapping: Mapping[str, Any]) -> Any:
+    return place.context.plain(place.message, mapping if type(mapping) is dict else dict(mapping))
 
 
 def _native_cache_point(value: Any, place: Place) -> list[Block]:

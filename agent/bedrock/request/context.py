@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequestError
+from .reading import clean_text, plain_json
 
 if TYPE_CHECKING:
     from ..models.profiles import ModelProfile
@@ -73,6 +74,22 @@ class Context:
             raise InvalidRequestError(f"{detail} ({step}; strict=True refuses)", message_index=message)
         self.repairs.append(Repair(step, message, detail))
         logger.debug("model=%s step=%s message=%s | %s", self.model, step, message, detail)
+
+    def clean(self, message: int | None, text: str) -> str:
+        """The text as UTF-8 can carry it, reported where that is not what it was."""
+        cleaned = clean_text(text)
+        if cleaned is not text:
+            self.repair("replace_lone_surrogates", message, "halves of surrogate pairs were replaced or joined")
+        return cleaned
+
+    def plain(self, message: int | None, value: Any) -> Any:
+        """The value as JSON can carry it, reported where that is not what it was."""
+        plain = plain_json(value)
+        if plain is not value:
+            self.repair(
+                "replace_what_json_lacks", message, "NaN, lone surrogates or values of foreign types were told as text"
+            )
+        return plain
 
     def warn(self, step: str, detail: str) -> None:
         """Record a repair that takes something from the request which the caller asked for by an option."""

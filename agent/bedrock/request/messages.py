@@ -23,7 +23,7 @@ from .content import (
 from .context import EMPTY_TEXT, Block, Context, Turn
 from .media import Place, media_from_url
 from .options import RequestOptions
-from .reading import as_mapping, clean_text, is_blank
+from .reading import as_mapping, is_blank
 from .reasoning import assistant_blocks
 from .turns import legal_turns
 
@@ -162,7 +162,7 @@ def _left_over(message: Mapping[str, Any], texts: list[Block], context: Context,
     if not texts:
         audio = as_mapping(message.get("audio")) or {}
         said = (message.get("refusal"), audio.get("transcript"))
-        blocks = [{"text": clean_text(text)} for text in said if isinstance(text, str) and not is_blank(text)]
+        blocks = [{"text": context.clean(index, text)} for text in said if isinstance(text, str) and not is_blank(text)]
     images = message.get("images")
     if isinstance(images, (list, tuple)):
         place = Place(context, index, "images")
