@@ -11,6 +11,7 @@ or a mock); out come events and an OpenAI-shaped completion. How a call ends is 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -18,7 +19,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from .errors import BedrockError, CallInterruptedError, MalformedOutputError, StreamFaultError, TruncatedResponseError
+from .errors import (
+    BedrockError,
+    CallInterruptedError,
+    MalformedOutputError,
+    StreamFaultError,
+    TruncatedResponseError,
+    annotate,
+    classify,
+)
 from .notes import NO_NOTES, CallNotes, notes_of_answer
 from .response.accumulator import Accumulator
 from .response.completion import MALFORMED_STOP_REASONS, Completion
@@ -29,6 +38,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from .response.events import Event, StreamFault
+
+logger = logging.getLogger(__name__)
 
 Listener = Callable[[Any], None]
 Decode = Callable[[Any], Iterable[Any]]
@@ -135,7 +146,7 @@ def _events(
     feed = accumulator.feed
     ran_to_end = False
     try:
-        for raw_event in _until_closed(raw, interrupted):
+        for raw_event in _until_closed(raw, accumulator, interrupted):
             if alive is not None:
                 alive()
             if check is not None and check():
@@ -153,22 +164,35 @@ def _events(
             _prove_complete(accumulator)
         ran_to_end = True
     except Exception as error:
+        accumulator.request_id = _answering(raw, accumulator)
         attach_partial(error, accumulator)
         raise
     finally:
+        accumulator.request_id = _answering(raw, accumulator)
         if not ran_to_end:
             _close(raw)
 
 
-def _until_closed(raw: Iterable[Any], interrupted: threading.Event) -> Iterator[Any]:
-    """The raw events; a fault that only says that the caller closed the stream is no fault."""
+def _answering(raw: Any, accumulator: Accumulator) -> str | None:
+    """The id of the request that the events come from: a stream may have been opened more than once."""
+    return getattr(raw, "request_id", None) or accumulator.request_id
+
+
+def _until_closed(raw: Iterable[Any], accumulator: Accumulator, interrupted: threading.Event) -> Iterator[Any]:
+    """The raw events; a fault that only says that the caller closed the stream is no fault.
+
+    Nor is one after the proof of completeness: all that is missing then is metadata, which the completion reports.
+    """
     try:
         yield from raw
     except CallInterruptedError:
         interrupted.set()
-    except Exception:
-        if not interrupted.is_set():
+    except Exception as error:
+        if interrupted.is_set():
+            return
+        if not accumulator.complete:
             raise
+        logger.warning("model=%s error=%s | broke off after the answer", accumulator.model, type(error).__name__)
 
 
 def _ask_while_silent(raw: Any, watch: Watch) -> None:
@@ -185,7 +209,8 @@ def _close(raw: Any) -> None:
 
 
 def attach_partial(error: Exception, accumulator: Accumulator) -> Exception:
-    """The error with the partial completion and the request id on it, whosever error it is."""
+    """The error with advice, the partial completion and the request id on it, whosever error it is."""
+    annotate(error, classify(error).advice)
     partial = accumulator.completion() if accumulator.began else None
     with contextlib.suppress(AttributeError):  # an exception with slots cannot carry more than it is
         error.partial = partial  # type: ignore[attr-defined]
@@ -234,4 +259,5 @@ def _accumulator(answer: Any, notes: CallNotes) -> Accumulator:
         request_id=request_id,
         repairs=notes.repairs,
         answers_by_tool=notes.answer_form is not None and bool(notes.answer_form.tool_name),
+        record=notes.record,
     )

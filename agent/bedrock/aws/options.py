@@ -78,6 +78,8 @@ CALL_OPTIONS = frozenset(field.name for field in fields(CallOptions)) - _OF_THE_
 def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options of the call, and those of the request."""
     call = {name: value for name, value in options.items() if name in CALL_OPTIONS and value is not None}
+    if "fallbacks" in call:
+        call["fallbacks"] = tuple(call["fallbacks"])  # an iterator could be read only once
     return call, {name: value for name, value in options.items() if name not in CALL_OPTIONS}
 
 

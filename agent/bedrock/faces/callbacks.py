@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..chat import Listener, Watch
-from ..response.events import ReasoningDelta, TextDelta, ToolArgumentsDelta, ToolCallStart
+from ..response.events import ReasoningDelta, StreamRestarted, TextDelta, ToolArgumentsDelta, ToolCallStart
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +24,7 @@ class Callbacks:
 
     `on_text_delta(text)`, `on_reasoning_delta(text)`, `on_tool_start(name)`, `on_tool_arguments_delta(block, text)`;
     `on_event()` fires for every raw event; `on_interrupt_check()` ends the stream when it returns true.
+    `on_restart(attempt, reason)` says that all that was told so far is void (only with `resume="restart"`).
     With `text_after_tools=False` text stops reaching `on_text_delta` once a tool call has begun (the drop-in's habit).
     """
 
@@ -33,6 +34,7 @@ class Callbacks:
     on_reasoning_delta: Callable[[str], Any] | None = None
     on_event: Callable[[], Any] | None = None
     on_interrupt_check: Callable[[], Any] | None = None
+    on_restart: Callable[[int, str], Any] | None = None
     text_after_tools: bool = True
 
     def watch(self) -> Watch:
@@ -50,6 +52,8 @@ class Callbacks:
             table[ToolArgumentsDelta] = _tell_arguments(self.on_tool_arguments_delta)
         if self.on_tool_start is not None:
             table[ToolCallStart] = _tell_tool(self.on_tool_start)
+        if self.on_restart is not None:
+            table[StreamRestarted] = _tell_restart(self.on_restart)
         return table if self.text_after_tools else _silence_text_after_tools(table)
 
 
@@ -70,6 +74,13 @@ def _tell_arguments(callback: Callable[[int, str], Any]) -> Listener:
 def _tell_tool(callback: Callable[[str], Any]) -> Listener:
     def listen(event: ToolCallStart) -> Any:
         return None if event.runs_on_server else callback(event.name)
+
+    return listen
+
+
+def _tell_restart(callback: Callable[[int, str], Any]) -> Listener:
+    def listen(event: StreamRestarted) -> Any:
+        return callback(event.attempt, event.reason)
 
     return listen
 

@@ -9,18 +9,20 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from ..aws import calls, clients
 from ..aws.cache import ClientCache
 from ..aws.credentials import Credentials, resolve_region
+from ..aws.options import CallOptions, split_options
 from ..aws.prewarm import warm_up
 from ..aws.settings import ClientSettings
 from ..chat import ChatStream, complete
 from ..errors import SettingsError
-from ..notes import AnswerForm, CallNotes, noted
+from ..models.profiles import profile_for
+from ..notes import AnswerForm, CallNotes, noted, notes_of_request
 from ..request.build import ConverseRequest, build_request
 from ..response.frames import decoder_for
 from .behind import base_model_of
@@ -188,16 +190,18 @@ class Bedrock:
     def complete(
         self, /, model: str, messages: Sequence[Any], tools: Sequence[Any] | None = None, **options: Any
     ) -> Completion:
-        """The whole answer as an OpenAI-shaped completion; `options` are those of `request.build.build_request`.
+        """The whole answer as an OpenAI-shaped completion.
+
+        `options` are those of `request.build.build_request`, and for the call itself `deadline`, `read_timeout`,
+        `max_attempts`, `fallbacks`, `cancel` and `on_interrupt_check`: see `aws.options.CallOptions`.
 
         Raises InvalidRequestError before anything is sent, botocore's own exceptions for what the service refuses, and
-        our own errors for answers that are incomplete; see `agent.bedrock.errors`.
+        our own errors for answers that are incomplete, late or given up; see `agent.bedrock.errors`.
         """
         with self._hooks.call(model) as call:
-            request = build_request(model, messages, tools, **self._knowing(model, options))
-            notes = notes_of(model, request)
-            answer = calls.converse(self.client, _with_notes(request, notes))
-            return call.ended(complete(answer, notes), answer)
+            kwargs = self._kwargs(model, messages, tools, options)
+            answer = calls.converse(self.client, kwargs)
+            return call.ended(complete(answer, notes_of_request(kwargs)), answer)
 
     def stream(
         self,
@@ -212,22 +216,48 @@ class Bedrock:
         on_reasoning_delta: Callable[[str], Any] | None = None,
         on_event: Callable[[], Any] | None = None,
         on_interrupt_check: Callable[[], Any] | None = None,
+        on_restart: Callable[[int, str], Any] | None = None,
         **options: Any,
     ) -> ChatStream:
-        """The answer as it comes: a `ChatStream`, opened when this returns; callbacks fire as it is read."""
+        """The answer as it comes: a `ChatStream`, opened when this returns; callbacks fire as it is read.
+
+        `options` are those of `complete`, and `resume`. Where they end the call before the stream is open, this raises.
+        """
+        asked = {**options, "on_interrupt_check": on_interrupt_check}
         watch = Callbacks(
             on_text_delta=on_text_delta,
             on_tool_start=on_tool_start,
             on_tool_arguments_delta=on_tool_arguments_delta,
             on_reasoning_delta=on_reasoning_delta,
             on_event=on_event,
-            on_interrupt_check=on_interrupt_check,
+            on_interrupt_check=_interrupt_check(asked),
+            on_restart=on_restart,
         ).watch()
         with self._hooks.call(model, stream=True) as call:
-            request = build_request(model, messages, tools, **self._knowing(model, options))
-            notes = notes_of(model, request)
-            answer = calls.open_stream(self.client, _with_notes(request, notes))
-            return call.followed(ChatStream(answer, notes, watch=watch), answer)
+            kwargs = self._kwargs(model, messages, tools, asked)
+            answer = calls.open_stream(self.client, kwargs)
+            return call.followed(ChatStream(answer, notes_of_request(kwargs), watch=watch), answer)
+
+    def _kwargs(
+        self, model: str, messages: Sequence[Any], tools: Sequence[Any] | None, options: dict[str, Any]
+    ) -> dict[str, Any]:
+        """The request, and on it the notes with what is asked of the call."""
+        asked, about = split_options(options)
+        if not asked:
+            return with_notes(model, build_request(model, messages, tools, **self._knowing(model, about)))
+        elsewhere = {name: value for name, value in about.items() if name != "base_model"}
+
+        def build(model: str, about: dict[str, Any]) -> dict[str, Any]:
+            known = self._knowing(model, about)
+            request = build_request(model, messages, tools, **known)
+            call_options = CallOptions(
+                **asked,
+                prefill=_can_be_continued(model, request, known.get("base_model")),
+                request_for=lambda other: build(other, elsewhere),
+            )
+            return with_notes(model, request, call_options)
+
+        return build(model, about)
 
     def _knowing(self, model: str, options: dict[str, Any]) -> dict[str, Any]:
         """The options with the model behind an inference profile, where that can be found out."""
@@ -250,5 +280,20 @@ def _answer_form(request: ConverseRequest) -> AnswerForm | None:
     return None if plan is None else AnswerForm(plan.mode, plan.schema, plan.tool_name, plan.wrapped)
 
 
-def _with_notes(request: ConverseRequest, notes: CallNotes) -> dict[str, Any]:
+def with_notes(model: str, request: ConverseRequest, options: CallOptions | None = None) -> dict[str, Any]:
+    """The request's kwargs with the notes riding on them."""
+    notes = replace(notes_of(model, request), options=options)
     return {**request.kwargs, "messages": noted(request.kwargs["messages"], notes)}
+
+
+def _can_be_continued(model: str, request: ConverseRequest, base_model: str | None) -> bool:
+    """Whether the model goes on with an answer that it finds begun; while it thinks, none does."""
+    fields = request.kwargs.get("additionalModelRequestFields") or {}
+    return profile_for(model, base_model).prefill and "thinking" not in fields
+
+
+def _interrupt_check(options: dict[str, Any]) -> Callable[[], Any] | None:
+    """Whether to end a stream that is being read: by the token or by the callback."""
+    return CallOptions(
+        cancel=options.get("cancel"), on_interrupt_check=options.get("on_interrupt_check")
+    ).interrupt_check

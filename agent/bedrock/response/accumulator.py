@@ -71,6 +71,7 @@ class Accumulator:
         repairs: Iterable[Mapping[str, Any]] = (),
         reasoning_format: str = REASONING_FORMAT,
         answers_by_tool: bool = False,
+        record: Any = None,
     ) -> None:
         self.model = model
         self.completion_id = completion_id
@@ -79,6 +80,8 @@ class Accumulator:
         self.repairs = [dict(repair) for repair in repairs]
         self._reasoning_format = reasoning_format
         self._answers_by_tool = answers_by_tool
+        self._record = record
+        """What happened on the way: attempts, learned, fallback; it may change while events come."""
         self._forget()
 
     def _forget(self) -> None:
@@ -199,6 +202,9 @@ class Accumulator:
             invalid_tool_calls=[block.id for block in calls if self._finished(block) and not block.valid()],
             unfinished_tool_calls=[block.unfinished() for block in calls if not self._finished(block)],
             repairs=list(self.repairs),
+            attempts=getattr(self._record, "attempts", 0) or 1,
+            learned=[dict(entry) for entry in getattr(self._record, "learned", ())],
+            fallback=getattr(self._record, "fallback", None),
             unknown=dict(self._unknown),
             unknown_events=list(self._unknown_events),
             structured=None,

@@ -173,6 +173,9 @@ class BedrockDetails(Namespace):
     invalid_tool_calls: list[str]
     unfinished_tool_calls: list[dict[str, Any]]
     repairs: list[dict[str, Any]]
+    attempts: int
+    learned: list[dict[str, Any]]
+    fallback: dict[str, Any] | None
     structured: dict[str, Any] | None
     unknown: dict[str, int]
     unknown_events: list[dict[str, Any]]

@@ -28,6 +28,8 @@ from .events import (
     ServerToolResultDelta,
     ServerToolResultStart,
     StreamFault,
+    StreamRestarted,
+    StreamResumed,
     TextDelta,
     ToolArgumentsDelta,
     ToolCallStart,
@@ -110,6 +112,12 @@ class Decoder:
     def _metadata(self, payload: Raw) -> Events:
         return (_metadata_of(payload),)
 
+    def _restarted(self, payload: Raw) -> Events:
+        return (StreamRestarted(payload["attempt"], payload["reason"]),)
+
+    def _resumed(self, payload: Raw) -> Events:
+        return (StreamResumed(payload["attempt"], payload["reason"]),)
+
     def whole(self, response: Raw) -> Iterator[Event]:
         """The events that a whole answer of `converse` tells, in the order in which a stream would tell them."""
         message = (response.get("output") or {}).get("message") or {}
@@ -173,6 +181,9 @@ class Decoder:
         "messageStart": _message_start,
         "messageStop": _message_stop,
         "metadata": _metadata,
+        # No event of the service: the guarded client's own words (`aws.resume`).
+        "streamRestarted": _restarted,
+        "streamResumed": _resumed,
     }
 
     _WHOLE_BLOCKS: ClassVar[dict[str, Callable[[Any, int, Any], Events]]] = {
