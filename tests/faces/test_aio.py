@@ -401,16 +401,19 @@ def test_a_stream_that_outlives_its_event_loop_is_given_up() -> None:
         assert comes_true(lambda: workers_alive() == 0)
 
 
-def test_a_cancelled_call_releases_its_task_at_once() -> None:
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_cancelled_call_releases_its_task_at_once(streamed: bool) -> None:
     async def play(bedrock: AsyncBedrock) -> float:
+        call = bedrock.stream(MODEL, HELLO).completion() if streamed else bedrock.complete(MODEL, HELLO)
+        task = asyncio.create_task(call)
+        await asyncio.to_thread(fake.wait_for, lambda seen: seen.requests)
         since = time.monotonic()
-        for call in (bedrock.complete(MODEL, HELLO), bedrock.stream(MODEL, HELLO).completion()):
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.1):
-                    await call
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
         return time.monotonic() - since
 
-    with FakeBedrock(lambda _: Reply("late", delay=0.6)) as fake:
+    with FakeBedrock([Reply("late", delay=1)]) as fake:
         assert run(fake, play) < 0.5
         assert comes_true(lambda: workers_alive() == 0, within=3)
 

@@ -166,7 +166,7 @@ class AsyncChatStream:
         self._on_event = callbacks.on_event
         self._check = callbacks.on_interrupt_check
         self._workers = workers
-        self._relay = Relay(asyncio.get_running_loop())
+        self._relay = workers.relay()
         self._begun = False
         self._stream: ChatStream | None = None
         self._refusal: BaseException | None = None
@@ -269,7 +269,7 @@ class AsyncChatStream:
             self._begun = True
             mark = {"on_event": self._mark()} if self._on_event or self._check else {}
             drive = partial(_drive, partial(self._open_stream, **mark), self._relay)
-            self._workers.start(partial(contextvars.copy_context().run, drive))
+            await self._workers.begin(partial(contextvars.copy_context().run, drive))
         elif not self._relay.items:
             await self._relay.wait()
         elif type(first := self._relay.items.popleft()) is End:
