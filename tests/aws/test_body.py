@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.bedrock.aws import body
 from agent.bedrock.aws.body import (
     MAX_LINE_LENGTH,
     NO_HURRY,
@@ -66,6 +67,20 @@ def test_a_line_that_is_no_chunk_size_is_an_error(line: bytes) -> None:
     with pytest.raises(NoChunkError) as caught:
         Chunked().feed(line + b"\r\nabc")
     assert caught.value.line == line
+
+
+def test_a_trailer_that_looks_like_a_chunk_size_is_a_trailer() -> None:
+    framing = Chunked()
+    assert framing.feed(b"5\r\nhello\r\n0\r\n5\r\n\r\nmore") == b"hello"
+    assert (framing.ended, framing.surplus) == (True, True)
+
+
+def test_what_is_remembered_of_chunk_sizes_is_bounded() -> None:
+    for size in range(1, body.REMEMBERED_SIZES + 100):
+        Chunked().feed(b"%x\r\n" % size)
+        Chunked().feed(b"%x;extension\r\n" % size)
+    assert len(body._SIZES) <= body.REMEMBERED_SIZES
+    assert max(map(len, body._SIZES)) <= 8
 
 
 def test_a_line_without_end_is_an_error_before_it_fills_the_memory() -> None:

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     import socket
     from http.client import HTTPResponse
 
-RECEIVE_SIZE = 65536
-"""Bytes asked for at once; whatever is there is taken."""
+RECEIVE_SIZE = 16384
+"""Bytes asked for at once; whatever is there is taken. A TLS record holds no more, and what is decoded from them waits
+in memory: some 80 events. It has to exceed http.client's buffer of 8 KiB, so that one reading empties that."""
 
 MAX_LINE_LENGTH = 65536
 """Bytes of a line between chunks, as urllib3 limits it."""
@@ -118,7 +119,8 @@ class Chunked:
                 self._keep_line(data[position:])
                 position = size
                 break
-            length = self._read_line(data[position:line_end])
+            line = data[position:line_end]
+            length = (not self._in_trailers and _SIZES.get(line)) or self._read_line(line)
             position = line_end + len(_LINE_END)
             if length:
                 parts.append(data[position : position + length])
@@ -158,7 +160,15 @@ def _chunk_size(line: bytes) -> int:
         size = -1
     if size < 0:
         raise NoChunkError(line)
+    if size and len(line) <= 8 and len(_SIZES) < REMEMBERED_SIZES:
+        _SIZES[line] = size
     return size
+
+
+REMEMBERED_SIZES = 4096
+"""Chunk sizes that are remembered: a stream has one chunk per event, of some hundred sizes."""
+
+_SIZES: dict[bytes, int] = {}
 
 
 class Counted:

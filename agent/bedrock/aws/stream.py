@@ -97,7 +97,6 @@ class FastStream:
         self._body.watch(patience)
         # Not __del__: in a dropped reference cycle the socket's own finalizer might come first, and complain.
         self._dropped = weakref.finalize(self, _close_quietly, self._body)
-        self._dropped.atexit = False
 
     @property
     def message_stopped(self) -> bool:
