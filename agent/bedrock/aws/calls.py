@@ -32,6 +32,11 @@ def open_stream(client: Any, kwargs: Mapping[str, Any]) -> Any:
         if not cannot_stream(exc):
             raise
         logger.warning("model=%s | cannot be streamed, asking for a whole answer instead", kwargs.get("modelId"))
+    return open_whole(client, kwargs)
+
+
+def open_whole(client: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """An answer of the shape of `converse_stream`'s, made of a whole one."""
     return streamed(converse(client, whole_kwargs(kwargs)))
 
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Self
 
 from ..aws import calls, clients
@@ -108,6 +109,16 @@ class Bedrock:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    @classmethod
+    def from_config(cls, path: str | PathLike[str], backend: str | None = None, **arguments: Any) -> Bedrock:
+        """The backend of a configuration file, by its name or the default one; it knows the file's models by name.
+
+        `arguments` win over the file. See docs/configuration.md.
+        """
+        from .backends import from_config
+
+        return from_config(path, backend, **arguments)
 
     @property
     def region(self) -> str:
@@ -217,10 +228,12 @@ class Bedrock:
         on_event: Callable[[], Any] | None = None,
         on_interrupt_check: Callable[[], Any] | None = None,
         on_restart: Callable[[int, str], Any] | None = None,
+        whole: bool = False,
         **options: Any,
     ) -> ChatStream:
         """The answer as it comes: a `ChatStream`, opened when this returns; callbacks fire as it is read.
 
+        With `whole` the service is asked for a whole answer, which is told as a stream: for those that do not stream.
         `options` are those of `complete`, and `resume`. Where they end the call before the stream is open, this raises.
         """
         asked = {**options, "on_interrupt_check": on_interrupt_check}
@@ -235,7 +248,7 @@ class Bedrock:
         ).watch()
         with self._hooks.call(model, stream=True) as call:
             kwargs = self._kwargs(model, messages, tools, asked)
-            answer = calls.open_stream(self.client, kwargs)
+            answer = (calls.open_whole if whole else calls.open_stream)(self.client, kwargs)
             return call.followed(ChatStream(answer, notes_of_request(kwargs), watch=watch), answer)
 
     def _kwargs(

@@ -1,0 +1,388 @@
+"""The configuration file: named backends, models and the server's settings, shared by client, server and command line.
+
+In comes a TOML file, out goes a frozen `Configuration`. Every key is known and every value has its type, or SettingsError
+says where in the file it does not. Secrets never stand in the file: it names the environment variables that hold them,
+and they are read when a backend is used. Nothing here builds a client.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ..errors import SettingsError
+from ..request.options import split_body
+from .toml_lines import key_lines, line_of
+
+Fallback = tuple[str | None, str | None]
+"""Region and model that are asked in another's place; None means the call's own."""
+
+
+# --- what the file says -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """An account, a region or a gateway; `model` is what is called where a call names none.
+
+    The `*_env` name environment variables. Times are in seconds; what is None comes from the environment.
+    """
+
+    region: str | None = None
+    profile: str | None = None
+    access_key_id_env: str | None = None
+    secret_access_key_env: str | None = None
+    session_token_env: str | None = None
+    bearer_token_env: str | None = None
+    endpoint_url: str | None = None
+    model: str | None = None
+    connect_timeout: float | None = None
+    read_timeout: float | None = None
+    idle_timeout: float | None = None
+    max_attempts: int | None = None
+    max_connections: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Another name for a model: what is called, where, and what every call of it is given besides.
+
+    `extra` is a piece of a chat-completions body that wins over the caller's. With `stream` false the model is asked for
+    whole answers, which are told as a stream to whoever wants one.
+    """
+
+    model: str
+    backend: str | None = None
+    stream: bool = True
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    fallbacks: tuple[Fallback, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """How the server listens, and what it lets through; sizes in bytes, times in seconds.
+
+    `api_key_env` names the variables that hold the keys, one of which a caller has to show. `server_credentials` says
+    whether a caller without credentials of its own calls with the server's.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    api_key_env: tuple[str, ...] = ()
+    server_credentials: bool = True
+    carry_reasoning: str = "ids"
+    max_body_bytes: int = 64 * 1024 * 1024
+    max_concurrency: int = 256
+    max_callers: int = 64
+    header_seconds: float = 10.0
+    body_seconds: float = 60.0
+    call_seconds: float = 1800.0
+    write_seconds: float = 60.0
+    drain_seconds: float = 600.0
+    health_seconds: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A configuration file, or what holds without one; `path` is "" then."""
+
+    backends: Mapping[str, Backend] = field(default_factory=dict)
+    models: Mapping[str, Model] = field(default_factory=dict)
+    server: ServerSettings = field(default_factory=ServerSettings)
+    default_backend: str | None = None
+    default_model: str | None = None
+    path: str = ""
+    lines: Mapping[tuple[str, ...], int] = field(default_factory=dict, repr=False, compare=False)
+
+    def backend_name(self, name: str | None = None) -> str | None:
+        """The backend that is meant; None for the one that the environment makes. Raises SettingsError for another."""
+        name = name or self.default_backend
+        if name is None and len(self.backends) == 1:
+            return next(iter(self.backends))
+        if name is not None and name not in self.backends:
+            known = ", ".join(sorted(self.backends)) or "none"
+            raise SettingsError(f"{self.path or 'configuration'}: there is no backend {name!r}; there are: {known}")
+        return name
+
+    def backend(self, name: str | None) -> Backend:
+        """A backend by its name; None for the one that the environment makes."""
+        return Backend() if name is None else self.backends[name]
+
+    def refuse(self, what: str, *path: str) -> NoReturn:
+        """Raise SettingsError for a key of this file."""
+        raise SettingsError(f"{_place(self.path, self.lines, path)}: {'.'.join(path)} {what}")
+
+
+NO_CONFIGURATION = Configuration()
+
+
+# --- reading it -------------------------------------------------------------------------------------------------------
+
+
+def read_configuration(path: str | os.PathLike[str]) -> Configuration:
+    """The configuration in a file; SettingsError names file, key and line of what is wrong, and never shows a value."""
+    name = os.fspath(path)
+    try:
+        text = Path(name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise SettingsError(f"{name} cannot be read: {why}") from None
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{name} is no TOML: {error}") from None
+    return _Reader(name, key_lines(text)).configuration(data)
+
+
+def _place(file: str, lines: Mapping[tuple[str, ...], int], path: tuple[str, ...]) -> str:
+    line = line_of(lines, path)
+    return file if line is None else f"{file}:{line}"
+
+
+class _Wrong(Exception):  # noqa: N818 - a verdict on its way to the one who knows file and line
+    """A value is not what its key takes; `below` is the path to it from the key."""
+
+    def __init__(self, expected: str, *below: str) -> None:
+        super().__init__(expected)
+        self.below = below
+
+
+class _Reader:
+    """Reads one file; knows its name and lines for those who have to complain."""
+
+    def __init__(self, file: str, lines: Mapping[tuple[str, ...], int]) -> None:
+        self._file = file
+        self._lines = lines
+
+    def configuration(self, data: Mapping[str, Any]) -> Configuration:
+        top = self._table(_TOP, data, ())
+        backends = {name: Backend(**self._table(_BACKEND, table, ("backends", name)))
+                    for name, table in self._named(top, "backends")}  # fmt: skip
+        models = {name: Model(**self._table(_MODEL, table, ("models", name)))
+                  for name, table in self._named(top, "models")}  # fmt: skip
+        server = ServerSettings(**self._table(_SERVER, top.get("server", {}), ("server",)))
+        defaults = {name: top.get(name) for name in ("default_backend", "default_model")}
+        read = Configuration(backends, models, server, **defaults, path=self._file, lines=self._lines)
+        _check_backends(read)
+        _check_models(read)
+        return read
+
+    def _named(self, top: Mapping[str, Any], kind: str) -> list[tuple[str, Mapping[str, Any]]]:
+        for name, table in top.get(kind, {}).items():
+            if not isinstance(table, dict):
+                self._refuse("is no table", kind, name)
+        return list(top.get(kind, {}).items())
+
+    def _table(self, schema: Mapping[str, Check], table: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+        for name, value in table.items():
+            if name in _SECRETS:
+                self._refuse(
+                    f"is not taken: no secret belongs in this file, name its variable in {name}_env", *path, name
+                )
+            if name not in schema:
+                self._refuse(f"is unknown; there are: {', '.join(schema)}", *path, name)
+            if isinstance(value, str) and not value.strip():
+                self._refuse("is blank: give a value, or leave it out", *path, name)
+        for name in _REQUIRED & schema.keys() - table.keys() if schema is _MODEL else ():
+            self._refuse(f"needs {name}", *path)
+        return {name: self._checked(schema[name], value, (*path, name)) for name, value in table.items()}
+
+    def _checked(self, check: Check, value: Any, path: tuple[str, ...]) -> Any:
+        try:
+            return check(value)
+        except _Wrong as wrong:
+            self._refuse(f"is not {wrong}", *path, *wrong.below)
+
+    def _refuse(self, what: str, *path: str) -> NoReturn:
+        raise SettingsError(f"{_place(self._file, self._lines, path)}: {'.'.join(path)} {what}")
+
+
+# --- what keys take ---------------------------------------------------------------------------------------------------
+
+Check = Callable[[Any], Any]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _Wrong("a string")
+    return value.strip()
+
+
+def _switch(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _Wrong("true or false")
+    return value
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise _Wrong("a whole number, at least 1")
+    return value
+
+
+def _port(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 65536:
+        raise _Wrong("a TCP port")
+    return value
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise _Wrong("a number of seconds above 0")
+    return float(value)
+
+
+def _silence(value: Any) -> float:
+    return 0.0 if value == 0 and not isinstance(value, bool) else _seconds(value)
+
+
+def _url(value: Any) -> str:
+    text = _text(value)
+    scheme, _, rest = text.partition("://")
+    if scheme.lower() not in ("http", "https") or not rest.strip("/") or any(mark.isspace() for mark in rest):
+        raise _Wrong("an address: http://host or https://host, with port and path as needed")
+    return text
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, list) or not all(isinstance(item, str) and item.strip() for item in items):
+        raise _Wrong("a string or a list of strings")
+    return tuple(item.strip() for item in items)
+
+
+def _table_of(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _Wrong("a table")
+    return value
+
+
+def _one_of(*allowed: str) -> Check:
+    def check(value: Any) -> str:
+        if value not in allowed:
+            raise _Wrong(f"one of {', '.join(allowed)}")
+        return str(value)
+
+    return check
+
+
+def _extra(value: Any) -> dict[str, Any]:
+    """A piece of a chat-completions body: JSON data under keys that the request builder knows."""
+    table = _table_of(value)
+    _check_json(table)
+    for name in ("model", "messages", "tools", "stream", "stream_options"):
+        if name in table:
+            raise _Wrong("for what a call itself says", name)
+    _, unknown = split_body(table)
+    if unknown:
+        raise _Wrong("an option of a chat completion, nor a member of a Converse request", unknown[0])
+    return table
+
+
+def _check_json(value: Any, *below: str) -> None:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _check_json(item, *below, name)
+    elif isinstance(value, list):
+        for item in value:
+            _check_json(item, *below)
+    elif not isinstance(value, (str, int, float, bool)):
+        raise _Wrong("something that JSON has", *below)
+
+
+def _fallbacks(value: Any) -> tuple[Fallback, ...]:
+    if not isinstance(value, list):
+        raise _Wrong("a list of models, or of tables with region and model")
+    return tuple(_fallback(item) for item in value)
+
+
+def _fallback(item: Any) -> Fallback:
+    if isinstance(item, str) and item.strip():
+        return None, item.strip()
+    if isinstance(item, dict) and item and item.keys() <= {"region", "model"}:
+        region, model = (item.get(name) for name in ("region", "model"))
+        if all(part is None or (isinstance(part, str) and part.strip()) for part in (region, model)):
+            return region, model
+    raise _Wrong("a list of models, or of tables with region and model")
+
+
+_SECRETS = frozenset({"access_key_id", "secret_access_key", "session_token", "bearer_token", "api_key"})
+_REQUIRED = frozenset(field.name for field in fields(Model) if field.default is field.default_factory is MISSING)
+
+_TOP: Mapping[str, Check] = {
+    "default_backend": _text,
+    "default_model": _text,
+    "backends": _table_of,
+    "models": _table_of,
+    "server": _table_of,
+}
+_BACKEND: Mapping[str, Check] = {
+    "region": _text,
+    "profile": _text,
+    "access_key_id_env": _text,
+    "secret_access_key_env": _text,
+    "session_token_env": _text,
+    "bearer_token_env": _text,
+    "endpoint_url": _url,
+    "model": _text,
+    "connect_timeout": _seconds,
+    "read_timeout": _seconds,
+    "idle_timeout": _silence,
+    "max_attempts": _whole,
+    "max_connections": _whole,
+}
+_MODEL: Mapping[str, Check] = {
+    "model": _text,
+    "backend": _text,
+    "stream": _switch,
+    "extra": _extra,
+    "fallbacks": _fallbacks,
+}
+_SERVER: Mapping[str, Check] = {
+    "host": _text,
+    "port": _port,
+    "api_key_env": _texts,
+    "server_credentials": _switch,
+    "carry_reasoning": _one_of("store", "ids", "none"),
+    "max_body_bytes": _whole,
+    "max_concurrency": _whole,
+    "max_callers": _whole,
+    "header_seconds": _seconds,
+    "body_seconds": _seconds,
+    "call_seconds": _seconds,
+    "write_seconds": _seconds,
+    "drain_seconds": _seconds,
+    "health_seconds": _seconds,
+}
+
+
+# --- what only the whole file shows -----------------------------------------------------------------------------------
+
+
+def _check_backends(read: Configuration) -> None:
+    if read.default_backend is not None and read.default_backend not in read.backends:
+        read.refuse("names a backend that is not in this file", "default_backend")
+    if read.default_backend is None and len(read.backends) > 1:
+        read.refuse("are several: say default_backend", "backends")
+    for name, backend in read.backends.items():
+        has_key, has_secret = backend.access_key_id_env is not None, backend.secret_access_key_env is not None
+        if has_key != has_secret or (backend.session_token_env and not has_key):
+            read.refuse("needs access_key_id_env and secret_access_key_env together", "backends", name)
+        if sum((has_key, backend.profile is not None, backend.bearer_token_env is not None)) > 1:
+            read.refuse("takes one of profile, access keys and bearer token", "backends", name)
+
+
+def _check_models(read: Configuration) -> None:
+    for name, model in read.models.items():
+        if model.backend is not None and model.backend not in read.backends:
+            read.refuse("names a backend that is not in this file", "models", name, "backend")
+        if model.model in read.models and model.model != name:
+            read.refuse("names another name: write the model's id", "models", name, "model")
+        for _, other in model.fallbacks:
+            alias = read.models.get(other or "")
+            if alias is not None and alias.backend not in (None, model.backend):
+                read.refuse("stay within one backend: give region and model", "models", name, "fallbacks")
