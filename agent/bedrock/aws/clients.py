@@ -49,6 +49,7 @@ def build_runtime_client(
     from .attempt import listen_to
     from .cancel import notice_connections
     from .explain import explained
+    from .gateway import base_url, follow_pattern
     from .guard import guarding
     from .journey import Protection
     from .renewal import Clients
@@ -67,10 +68,11 @@ def build_runtime_client(
             client: BedrockRuntimeClient = session.client(
                 "bedrock-runtime",
                 region_name=region,
-                endpoint_url=chosen.endpoint_url,
+                endpoint_url=base_url(chosen.endpoint_url, region),
                 verify=_verify(),
                 config=config,
             )
+    follow_pattern(client, chosen.endpoint_url, region)
     notice_connections(client)
     listen_to(client)
     if decoder_for is not None:
