@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "agent"
 
-LEAVES = {"models", "errors", "failures", "blocks", "carriers"}
+LEAVES = {"models", "errors", "failures", "blocks", "carriers", "recent"}
 JOINTS = LEAVES | {"notes"}
 SIBLINGS = {"request", "aws", "response"}
 
@@ -36,6 +36,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "blocks": set(),
     "carriers": {"blocks"},
     "notes": set(),
+    "recent": set(),
     "testing": set(),
 }
 """Room -> the rooms it may import from, itself aside. "bedrock" is `agent/bedrock/__init__.py`: the public names."""

@@ -46,13 +46,14 @@ def build_runtime_client(
     With `decoder_for` (`response.frames.decoder_for`) its streams are ours, else botocore's. All retries are the guard's
     (`retries`): botocore is told to make one attempt.
     """
-    from .attempt import listen_to
+    from .attempt import listen_to, make_one_attempt_at_a_time
     from .cancel import notice_connections
     from .explain import explained
     from .gateway import base_url, follow_pattern
     from .guard import guarding
     from .journey import Protection
     from .renewal import Clients
+    from .serializer import install_fast_requests
     from .stream import install_fast_stream
 
     chosen = settings or ClientSettings.from_environment()
@@ -75,6 +76,8 @@ def build_runtime_client(
     follow_pattern(client, chosen.endpoint_url, region)
     notice_connections(client)
     listen_to(client)
+    make_one_attempt_at_a_time(client)
+    install_fast_requests(client)
     if decoder_for is not None:
         install_fast_stream(client, decoder_for, chosen)
     return client
