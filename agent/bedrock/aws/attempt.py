@@ -36,6 +36,14 @@ def listen_to(client: Any) -> None:
         client.meta.events.register(event, handler, unique_id=f"{__name__}.{event}")
 
 
+def make_one_attempt_at_a_time(client: Any) -> None:
+    """Take botocore's own retrying out of a client that is configured for one attempt.
+
+    Left in, it would do nothing but put "(reached max retries: 0)" into the text of every error.
+    """
+    client.meta.events.unregister("needs-retry.bedrock-runtime", unique_id="retry-config-bedrock-runtime")
+
+
 def _set_read_timeout(context: dict[str, Any] | None = None, **_kwargs: Any) -> None:
     journey = getattr(_sending, "journey", None)
     if journey is not None and context is not None and journey.options.read_timeout is not None:

@@ -61,13 +61,15 @@ class Errand:
         return self._outcome()
 
     def _outcome(self) -> Answer:
-        error, answer = self._error, self._answer
-        if error is not None:
-            self._error = None  # the exception's traceback leads back here: no cycle is to outlive the call
-            raise error
-        if answer is None:
+        error, self._error = self._error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # its traceback knows this frame: no cycle is to outlive the call
+        if self._answer is None:
             raise RuntimeError("an errand ended with neither an answer nor an error")
-        return answer
+        return self._answer
 
     def _run(self) -> None:
         _working.errand = self

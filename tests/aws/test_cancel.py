@@ -1,0 +1,230 @@
+"""Whoever gives up is released at once, wherever the call is blocked, and its connection is discarded."""
+
+from __future__ import annotations
+
+import gc
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.bedrock.aws.cancel import Errand
+from agent.bedrock.errors import CallInterruptedError, DeadlineExceededError, classify
+from agent.bedrock.testing import FakeBedrock, Reply, Stall
+
+from ..wire.streaming import authority_file, server_context
+from .guarded import BOTH, HELLO, SLACK, asking, bedrock, guarded, later, streamed, whole
+
+
+@pytest.fixture(params=["plain", "tls"])
+def fake(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBedrock]:
+    """A stand-in, plain and over TLS."""
+    if request.param == "plain":
+        with FakeBedrock() as running:
+            yield running
+    else:
+        monkeypatch.setenv("AWS_CA_BUNDLE", authority_file(tmp_path))
+        with FakeBedrock(ssl_context=server_context()) as running:
+            yield running
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "bedrock-call"]
+
+
+def ended(names: Callable[[], list[str]]) -> bool:
+    until = time.monotonic() + 2
+    while names() and time.monotonic() < until:
+        time.sleep(0.01)
+    return not names()
+
+
+def stopping(way: str, moment: threading.Event) -> dict[str, Any]:
+    return {"cancel": moment} if way == "token" else {"on_interrupt_check": moment.is_set}
+
+
+SILENCES = [Stall(-1), Stall(0)]
+"""Before the headers, and before the body."""
+
+
+@pytest.mark.parametrize("ask", BOTH)
+@pytest.mark.parametrize("way", ["token", "check"])
+@pytest.mark.parametrize("silence", SILENCES)
+def test_a_blocked_call_is_given_up(fake: FakeBedrock, ask: Any, way: str, silence: Any) -> None:
+    fake.queue(Reply("Hello", fault=silence), Reply("Hello"))
+    client, stop = guarded(fake), threading.Event()
+    with later(0.2, stop.set) as moment:
+        try:
+            completion = ask(client, asking(**stopping(way, stop)))
+        except CallInterruptedError as error:
+            assert classify(error).kind == "interrupted"
+        else:
+            assert completion.bedrock.interrupted  # a stream that was open already ends quietly
+        assert time.monotonic() - moment[0] < SLACK
+    assert fake.wait_for(lambda fake: fake.open_connections == 0), "the connection is discarded"
+    assert ended(threads), "the thread ends with it"
+    assert ask(client).message.content == "Hello", "the next call works"
+
+
+@pytest.mark.parametrize("ask", BOTH)
+@pytest.mark.parametrize("silence", SILENCES)
+def test_a_deadline_ends_the_call(fake: FakeBedrock, ask: Any, silence: Any) -> None:
+    fake.queue(Reply("Hello", fault=silence), Reply("Hello"))
+    client = guarded(fake)
+    began = time.monotonic()
+    with pytest.raises(DeadlineExceededError) as raised:
+        ask(client, asking(deadline=0.4))
+    assert 0.35 < time.monotonic() - began < 0.4 + SLACK
+    assert classify(raised.value).kind == "timeout"
+    assert fake.wait_for(lambda fake: fake.open_connections == 0)
+    assert ended(threads)
+    assert ask(client).message.content == "Hello"
+
+
+def test_a_deadline_holds_for_the_whole_stream(fake: FakeBedrock) -> None:
+    fake.queue(Reply("Hello" * 20, pace=0.05, delta_size=5))
+    began = time.monotonic()
+    with pytest.raises(DeadlineExceededError) as raised:
+        streamed(guarded(fake), asking(deadline=0.5))
+    assert time.monotonic() - began < 0.5 + SLACK
+    assert raised.value.partial.message.content.startswith("Hello")
+
+
+def test_a_token_ends_a_stream_that_is_being_read(fake: FakeBedrock) -> None:
+    fake.queue(Reply("Hello", fault=Stall(3)))
+    stop = threading.Event()
+    with bedrock(fake).stream(HELLO["modelId"], [{"role": "user", "content": "Hi"}], cancel=stop) as stream:
+        with later(0.2, stop.set) as moment:
+            completion = stream.completion()
+        assert time.monotonic() - moment[0] < SLACK
+    assert completion.bedrock.interrupted
+    assert completion.message.content == "Hello"
+
+
+def test_a_token_ends_a_stream_whose_events_keep_coming(fake: FakeBedrock) -> None:
+    fake.queue(Reply("Hello" * 200, delta_size=1))
+    stop = threading.Event()
+    told: list[str] = []
+
+    def tell(text: str) -> None:
+        told.append(text)
+        if len(told) == 3:
+            stop.set()
+
+    asked = [{"role": "user", "content": "Hi"}]
+    with bedrock(fake).stream(HELLO["modelId"], asked, cancel=stop, on_text_delta=tell) as stream:
+        assert stream.completion().bedrock.interrupted
+    assert len(told) == 3
+
+
+@pytest.mark.parametrize("ask", BOTH)
+def test_what_is_ended_before_it_began_sends_nothing(fake: FakeBedrock, ask: Any) -> None:
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(CallInterruptedError):
+        ask(guarded(fake), asking(cancel=stop))
+    assert not fake.requests
+
+
+@pytest.mark.parametrize("ask", BOTH)
+def test_nobody_who_may_give_up_costs_no_thread(fake: FakeBedrock, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[threading.Thread] = []
+    genuine = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        started.append(thread)
+        genuine(thread)
+
+    client = guarded(fake)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    ask(client)
+    assert started == []
+    ask(client, asking(deadline=30))
+    assert [thread.name for thread in started] == ["bedrock-call"]
+
+
+def test_a_check_that_raises_ends_the_call_with_what_it_raised(fake: FakeBedrock) -> None:
+    fake.queue(Reply("Hello", fault=Stall(-1)))
+
+    def check() -> bool:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        whole(guarded(fake), asking(on_interrupt_check=check))
+    assert ended(threads)
+
+
+def test_the_check_is_asked_in_the_callers_thread(fake: FakeBedrock) -> None:
+    fake.queue(Reply("Hello", delay=0.2))
+    asked_in: set[threading.Thread] = set()
+    whole(guarded(fake), asking(on_interrupt_check=lambda: asked_in.add(threading.current_thread())))
+    assert asked_in == {threading.current_thread()}
+
+
+def test_a_server_that_never_takes_the_call_does_not_hold_the_caller() -> None:
+    """Nobody listens, and nobody refuses: the backlog is full."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        with socket.create_connection(address), FakeBedrock() as fake:
+            client = guarded(fake, endpoint_url=f"http://127.0.0.1:{address[1]}", connect_timeout=1)
+            began = time.monotonic()
+            with pytest.raises(DeadlineExceededError):
+                whole(client, asking(deadline=0.3))
+            assert time.monotonic() - began < 0.3 + SLACK
+        assert ended(threads), "by its own connect timeout, since there is no socket yet to shut down"
+
+
+def test_read_timeouts_of_single_calls_hold() -> None:
+    with FakeBedrock([Reply("Hello", fault=Stall(-1)), Reply("Hello", delay=0.4)]) as fake:
+        client = guarded(fake, read_timeout=20)
+        began = time.monotonic()
+        with pytest.raises(Exception, match="(?i)read timeout") as raised:
+            whole(client, asking(read_timeout=0.2))
+        assert classify(raised.value).kind == "timeout"
+        assert time.monotonic() - began < 0.2 + SLACK
+        assert whole(client).message.content == "Hello"
+
+
+class TestErrands:
+    def test_give_what_the_work_gives_or_raises(self) -> None:
+        assert Errand(lambda: {"a": 1}).result(lambda: None) == {"a": 1}
+
+        def work() -> dict[str, Any]:
+            raise LookupError("no")
+
+        with pytest.raises(LookupError):
+            Errand(work).result(lambda: None)
+
+    def test_close_the_stream_of_an_answer_that_came_too_late(self) -> None:
+        closed, finish = threading.Event(), threading.Event()
+
+        class Stream:
+            def close(self) -> None:
+                closed.set()
+
+        def work() -> dict[str, Any]:
+            finish.wait(5)
+            return {"stream": Stream()}
+
+        def check() -> None:
+            raise CallInterruptedError("enough")
+
+        with pytest.raises(CallInterruptedError):
+            Errand(work).result(check)
+        finish.set()
+        assert closed.wait(2)
+
+    def test_leave_no_cycle_behind(self) -> None:
+        def work() -> dict[str, Any]:
+            raise LookupError("no")
+
+        gc.collect()
+        with pytest.raises(LookupError):
+            Errand(work).result(lambda: None)
+        assert not [found for found in gc.get_objects() if isinstance(found, Errand)]
