@@ -66,6 +66,13 @@ def test_hermes(arguments: Sequence[str]) -> int:
     return hermes.main(arguments)
 
 
+def test_runtimes(arguments: Sequence[str]) -> int:
+    """Run agent runtimes on the adapter, each in an environment of its own; names choose some of them."""
+    from workshop import runtimes
+
+    return runtimes.main(arguments)
+
+
 TASKS: dict[str, Callable[[Sequence[str]], int]] = {
     "setup": setup,
     "check": check,
@@ -75,6 +82,7 @@ TASKS: dict[str, Callable[[Sequence[str]], int]] = {
     "check-recordings": check_recordings,
     "vendor": vendor.main,
     "test-hermes": test_hermes,
+    "test-runtimes": test_runtimes,
 }
 
 
