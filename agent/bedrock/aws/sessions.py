@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .credentials import BEARER_VARIABLE, DEFAULT_REGION, Credentials, bearer_token, clean_secret, effective_profile
 from .settings import blank_to_none
+from .useragent import keep_user_agent
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -52,6 +53,7 @@ def _fresh_session(credentials: Credentials) -> Any:
     else:
         _read_keys_without_stray_space(session)
     _ask_only_whom_the_environment_names(session)
+    keep_user_agent(session)
     return session
 
 
