@@ -48,6 +48,7 @@ def build_runtime_client(
     """
     from .attempt import listen_to, make_one_attempt_at_a_time
     from .cancel import notice_connections
+    from .connections import tune_connections
     from .explain import explained
     from .gateway import base_url, follow_pattern
     from .guard import guarding
@@ -74,6 +75,7 @@ def build_runtime_client(
                 config=config,
             )
     follow_pattern(client, chosen.endpoint_url, region)
+    tune_connections(client)
     notice_connections(client)
     listen_to(client)
     make_one_attempt_at_a_time(client)
