@@ -65,11 +65,11 @@ Step = tuple[str, str, list[tuple[str, dict[str, Any]]]]
 
 
 def _next_step(task: str, findings: Findings, asked: list[str]) -> Step:
-    if "list_folder" not in asked:
-        folders = list(_folders(task)) or ["."]
+    folders = list(_folders(task)) or ([] if _EXPRESSION.search(task) else ["."])
+    if folders and "list_folder" not in asked:
         return (
-            f"To find out about this I have to look into {_listing(folders)} first.",
-            f"I look into {_listing(folders)}.",
+            f"To find out about this I have to look into {_places(folders)} first.",
+            f"I look into {_places(folders)}.",
             [("list_folder", {"path": folder}) for folder in folders],
         )
     if "read_file" not in asked and (files := list(_files(task, findings))):
@@ -134,6 +134,10 @@ def _answer(findings: Findings) -> Iterator[str]:
         yield f"One thing could not be done: {error}."
     if not findings.files and findings.value is None:
         yield "More than that I cannot say: I am a script that reads tool results, not a language model."
+
+
+def _places(folders: list[str]) -> str:
+    return _listing(["the repository" if folder == "." else folder for folder in folders])
 
 
 def _listing(names: list[str]) -> str:
