@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -125,8 +125,11 @@ class ChatCore:
 
     def chunk_maker(self, stream: Any, *, include_usage: bool = False) -> ChunkMaker:
         """What makes the chunks of a stream, sync or async."""
-        pack = partial(_packed, stream) if self._packs_ids else None
-        return ChunkMaker(stream.partial(), include_usage=include_usage, call_id=pack)
+        return ChunkMaker(stream.partial(), include_usage=include_usage, call_id=self.call_id(stream))
+
+    def call_id(self, stream: Any) -> Callable[[str], str] | None:
+        """What the first tool call of a stream is to be called, given its id; None where ids stay what they are."""
+        return partial(_packed, stream) if self._packs_ids else None
 
     def options(self, request: ChatRequest) -> dict[str, Any]:
         """The options of a request, and where to look for the reasoning of its history."""
