@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..response.events import (
@@ -33,10 +34,11 @@ EventDict = dict[str, Any]
 
 
 class EventDicts:
-    """Tells the events of one answer: call it with every event."""
+    """Tells the events of one answer: call it with every event; `call_id` may rename the first tool call."""
 
-    def __init__(self, model: str = "") -> None:
+    def __init__(self, model: str = "", *, call_id: Callable[[str], str] | None = None) -> None:
         self._model = model
+        self._rename_first = call_id
         self._open: dict[int, tuple[ToolCallStart, list[str]]] = {}
 
     def __call__(self, event: Event) -> list[EventDict]:
@@ -56,6 +58,9 @@ class EventDicts:
     def _call(self, event: ToolCallStart) -> list[EventDict]:
         if event.runs_on_server:
             return []
+        if self._rename_first is not None:
+            event = replace(event, id=self._rename_first(event.id))
+            self._rename_first = None
         self._open[event.block] = (event, [])
         return [{"type": "tool_use_start", "id": event.id, "name": event.name}]
 
