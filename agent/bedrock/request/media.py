@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequestError
+from ..recent import Recent
 
 if TYPE_CHECKING:
     from .context import Context
@@ -130,11 +131,30 @@ def kind_of(media: Media) -> str | None:
 
 
 def decode_base64(text: str, place: Place) -> bytes:
-    """The bytes behind base64 text; every decoding goes through here, so a cache has one place to stand in."""
+    """The bytes behind base64 text; every decoding goes through here."""
+    known = None if text[:5].lower() == "data:" else _decode_strictly(text)
+    return _decode_loosely(text, place) if known is None else known
+
+
+_KEPT_BYTES = 64 * 1024 * 1024
+_KEPT_FROM = 1024
+
+_decoded: Recent[bytes] = Recent(_KEPT_BYTES)
+"""Base64 text, or the data URL around it -> its bytes: a history brings the same image with every turn."""
+
+
+def _decode_strictly(text: str, start: int = 0) -> bytes | None:
+    """The bytes behind base64 text that begins at `start`; None where it is not plain base64."""
+    known = _decoded.get(text)
+    if known is not None:
+        return known
     try:
-        return b64decode(text, validate=True)
+        known = b64decode(text[start:], validate=True)
     except (Base64Error, ValueError):
-        return _decode_loosely(text, place)
+        return None
+    if len(known) >= _KEPT_FROM:
+        _decoded.put(text, known)
+    return known
 
 
 def _decode_loosely(text: str, place: Place) -> bytes:
@@ -156,13 +176,13 @@ def _from_data_url(url: str, place: Place, name: str) -> Media:
     head = _DATA_URL.match(url)
     if head is None:
         raise place.refuse("a data URL without a comma")
-    body = url[head.end() :]
     if ";base64" in head["parameters"].lower():
-        raw = decode_base64(body, place)
+        known = _decode_strictly(url, head.end())
+        raw = _decode_loosely(url[head.end() :], place) if known is None else known
     else:
         from urllib.parse import unquote_to_bytes  # not worth its import time for the rare URL in plain text
 
-        raw = unquote_to_bytes(body)
+        raw = unquote_to_bytes(url[head.end() :])
     return Media(head["type"], name, {"bytes": _not_empty(raw, place)})
 
 
