@@ -197,6 +197,21 @@ def test_throttling_at_the_opening_is_waited_out(world: Any, note: Path) -> None
     assert result["final_response"] == f"It says: {SECRET}."
 
 
+def test_an_interrupt_ends_the_stream_and_its_connection(world: Any) -> None:
+    with world([Reply(Text("word " * 500), pace=0.02)]) as fake:
+        agent_loop = make_agent(stream_delta_callback=lambda delta: agent_loop.interrupt("enough"))
+        result = agent_loop.run_conversation("Talk.")
+        assert fake.wait_for(lambda fake: fake.requests[0].abandoned)
+    assert result["interrupted"]
+
+
+def test_broken_tool_arguments_are_told_as_broken_so_that_hermes_refuses_to_run_them(world: Any, note: Path) -> None:
+    with world([Reply(ToolCall("read_file", f'{{"path": "{note}'))]):
+        result = make_agent().run_conversation(QUESTION)
+    assert "truncated" in result["final_response"]
+    assert not [message for message in result["messages"] if message["role"] == "tool"]
+
+
 def test_the_auxiliary_client_answers(world: Any) -> None:
     from agent.auxiliary_client import BedrockAuxiliaryClient
 
