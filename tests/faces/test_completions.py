@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent.bedrock.errors import InvalidRequestError, SettingsError, TruncatedResponseError
+from agent.bedrock.errors import DeadlineExceededError, InvalidRequestError, TruncatedResponseError
 from agent.bedrock.faces.client import Bedrock
 from agent.bedrock.testing import FakeBedrock, Reasoning, Refusal, Reply, Stall, Stop, Text, ToolCall, Usage
 
@@ -224,9 +224,20 @@ def test_a_timeout_of_one_call_is_that_calls_own(serve: Serve, bedrock_at: Bedro
 def test_a_client_of_ones_own_keeps_its_timeouts(serve: Serve) -> None:
     import boto3
 
-    client = boto3.client("bedrock-runtime", **serve(Reply("Hi")).client_options())
-    with pytest.raises(SettingsError, match="client brings its own"):
-        Bedrock(client=client).chat.completions.create(model=NOVA, messages=USER, timeout=1)
+    client = boto3.client("bedrock-runtime", **serve(Reply("Hi", delay=0.3)).client_options())
+    completion = Bedrock(client=client).chat.completions.create(model=NOVA, messages=USER, timeout=0.1)
+    assert completion.choices[0].message.content == "Hi"
+
+
+def test_options_of_the_call_are_keywords_too(serve: Serve, bedrock_at: BedrockAt) -> None:
+    fake = serve(Refusal("ThrottlingException", "Slow"), Reply("Hi"), Reply("late", delay=20))
+    create = bedrock_at(fake).chat.completions.create
+    completion = create(model=NOVA, messages=USER, extra_body={"max_attempts": 2})
+    assert completion.bedrock.attempts == 2
+    with pytest.raises(InvalidRequestError, match="fallbacks"):
+        create(model=NOVA, messages=USER, fallbacks="eu-west-1")
+    with pytest.raises(DeadlineExceededError):
+        create(model=NOVA, messages=USER, deadline=0.2)
 
 
 def test_a_refusal_reaches_the_caller_as_it_is(serve: Serve, bedrock_at: BedrockAt) -> None:

@@ -44,10 +44,10 @@ class AsyncCompletions:
 
         Callbacks may be coroutine functions, too.
         """
-        call = read_call(self.core, {"model": model, "messages": messages, "tools": tools, "stream": stream, **options})
+        call = read_call({"model": model, "messages": messages, "tools": tools, "stream": stream, **options})
         if not call.streamed:
-            return await self._workers.run(partial(self.core.complete, call.request, call.bedrock))
-        open_stream = partial(self.core.open, call.request, call.bedrock)
+            return await self._workers.run(partial(self.core.complete, call.request))
+        open_stream = partial(self.core.open, call.request)
         opened = await AsyncChatStream(open_stream, Callbacks(**call.callbacks), self._workers)
         if call.request.stream:
             return AsyncCompletionStream(opened, self.core, include_usage=call.request.include_usage)

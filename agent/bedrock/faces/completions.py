@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
+from ..aws.options import CALL_OPTIONS
 from ..request.options import CONVERSE_MEMBERS, OPTION_NAMES
 from .callbacks import Callbacks
 from .chunks import CompletionChunk, chunk_namespace
-from .core import OPTIONS_OF_THIS_PROCESS, ChatCore, ChatRequest, read_body
+from .core import CALL_OPTIONS_OF_A_BODY, OPTIONS_OF_THIS_PROCESS, ChatCore, ChatRequest, read_body
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -86,14 +87,15 @@ class Completions:
         """A completion, or with `stream=True` a stream of chunks.
 
         `options` are those of the builder (`request.options.RequestOptions`), Converse's own members by their names, the
-        callbacks of `Bedrock.stream`, and the openai SDK's: `stream_options`, `timeout` (seconds, or an httpx.Timeout),
-        `extra_body` (anything; what nobody knows is left out with a warning), `extra_headers` and `extra_query` (taken,
-        and without meaning here). Others raise TypeError. Callbacks without `stream` read a stream and return it whole.
+        call's own (`aws.options.CallOptions`), the callbacks of `Bedrock.stream`, and the openai SDK's: `stream_options`,
+        `timeout` (seconds, or an httpx.Timeout, whose read timeout counts), `extra_body` (anything; what nobody knows is
+        left out with a warning), `extra_headers` and `extra_query` (taken, and without meaning here). Others raise
+        TypeError. Callbacks without `stream` read a stream and return it whole.
         """
-        call = read_call(self.core, {"model": model, "messages": messages, "tools": tools, "stream": stream, **options})
+        call = read_call({"model": model, "messages": messages, "tools": tools, "stream": stream, **options})
         if not call.streamed:
-            return self.core.complete(call.request, call.bedrock)
-        opened = self.core.open(call.request, call.bedrock, **call.callbacks)
+            return self.core.complete(call.request)
+        opened = self.core.open(call.request, **call.callbacks)
         if call.request.stream:
             return CompletionStream(opened, self.core, include_usage=call.request.include_usage)
         return self.core.carried(opened.completion())
@@ -104,7 +106,6 @@ class CreateCall:
     """The arguments of `create`, taken apart."""
 
     request: ChatRequest
-    bedrock: Bedrock
     callbacks: Mapping[str, Any]
 
     @property
@@ -113,39 +114,34 @@ class CreateCall:
         return self.request.stream or bool(self.callbacks)
 
 
-def read_call(core: ChatCore, arguments: Mapping[str, Any]) -> CreateCall:
+def read_call(arguments: Mapping[str, Any]) -> CreateCall:
     """The arguments of `create` taken apart; raises TypeError for a keyword that nobody knows."""
     unknown = [name for name in arguments if name not in _KEYWORDS]
     if unknown:
         raise TypeError(f"create() got an unexpected keyword argument {unknown[0]!r}")
     body = {name: value for name, value in arguments.items() if name not in _NO_BODY}
-    request = read_body({**body, **(arguments.get("extra_body") or {})})
-    local = {name: arguments[name] for name in OPTIONS_OF_THIS_PROCESS if arguments.get(name) is not None}
+    request = read_body({**body, **(arguments.get("extra_body") or {})}, call_options=CALL_OPTIONS_OF_A_BODY)
+    local = {name: arguments[name] for name in _OF_THIS_PROCESS if arguments.get(name) is not None}
     if "extra" in local:
         local["extra"] = {**request.options.get("extra", {}), **local["extra"]}
-    if local:
-        request = replace(request, options={**request.options, **local})
+    patience = _seconds(arguments.get("timeout"))
+    if patience is not None:
+        local.setdefault("read_timeout", patience)
     callbacks = {name: arguments[name] for name in CALLBACK_NAMES if arguments.get(name) is not None}
-    return CreateCall(request, core.variant(**timeouts(arguments.get("timeout"))), callbacks)
+    return CreateCall(replace(request, options={**request.options, **local}), callbacks)
 
 
 CALLBACK_NAMES = frozenset(field.name for field in fields(Callbacks) if field.name.startswith("on_"))
 
 _OF_THE_SDK = frozenset({"extra_body", "extra_headers", "extra_query", "timeout"})
-_NO_BODY = _OF_THE_SDK | CALLBACK_NAMES | OPTIONS_OF_THIS_PROCESS
+_OF_THIS_PROCESS = (OPTIONS_OF_THIS_PROCESS | CALL_OPTIONS) - CALLBACK_NAMES
+_NO_BODY = _OF_THE_SDK | _OF_THIS_PROCESS | CALLBACK_NAMES
 _KEYWORDS = _NO_BODY | OPTION_NAMES | CONVERSE_MEMBERS | {"model", "messages", "tools"}
 
 
-def timeouts(timeout: Any) -> dict[str, float | None]:
-    """Client settings that a timeout in the openai SDK's forms asks for: seconds, or an object with connect and read."""
-    if timeout is None:
-        return {}
-    if isinstance(timeout, (int, float)):
-        return {"connect_timeout": float(timeout), "read_timeout": float(timeout)}
-    return {
-        "connect_timeout": getattr(timeout, "connect", None),
-        "read_timeout": getattr(timeout, "read", None),
-    }
+def _seconds(timeout: Any) -> float | None:
+    """The read timeout in the openai SDK's forms of one: seconds, or an object that names it."""
+    return timeout if timeout is None or isinstance(timeout, (int, float)) else getattr(timeout, "read", None)
 
 
 class CompletionStream:

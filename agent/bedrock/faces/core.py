@@ -7,10 +7,7 @@ room's business. Nothing here knows HTTP or the openai SDK.
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,17 +22,16 @@ if TYPE_CHECKING:
     from ..response.completion import Completion
     from .client import Bedrock
 
-logger = logging.getLogger(__name__)
-
 Carry = Literal["store", "ids", "none"]
 """How reasoning survives a runtime that does not send it back: kept in this process, packed into ids, or not at all."""
 
-_VARIANTS = 16
+CALL_OPTIONS_OF_A_BODY = frozenset({"deadline", "read_timeout", "max_attempts", "resume", "fallbacks"})
+"""Options of the call, not of the request, that JSON can say; a face takes them from bodies that it trusts."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A chat-completions body taken apart; `options` are those of the builder."""
+    """A chat-completions body taken apart; `options` are those of `Bedrock.complete`, `model` "" is the default one."""
 
     model: str
     messages: Sequence[Any]
@@ -45,24 +41,26 @@ class ChatRequest:
     include_usage: bool = False
 
 
-def read_body(body: Any) -> ChatRequest:
+def read_body(body: Any, *, call_options: Collection[str] = ()) -> ChatRequest:
     """The body taken apart; keys that nobody here knows go to the builder, which reports and leaves them out.
 
-    Raises InvalidRequestError for what is no body at all; everything else is the builder's to judge.
+    `call_options` names those of the call that the body may set. Raises InvalidRequestError for what is no body at all;
+    everything else is the builder's to judge.
     """
     if not isinstance(body, Mapping):
         raise InvalidRequestError("the body is not a JSON object")
-    model = body.get("model")
-    if not isinstance(model, str) or not model.strip():
-        raise InvalidRequestError("names no model", field="model")
+    model = body.get("model") or ""
+    if not isinstance(model, str):
+        raise InvalidRequestError("is not a text", field="model")
     messages, tools = _list(body, "messages"), _list(body, "tools")
-    options, unknown = split_body(body)
+    about_the_call = {name: body[name] for name in call_options if body.get(name) is not None}
+    options, unknown = split_body({name: value for name, value in body.items() if name not in about_the_call})
     if unknown:
         added = {name: body[name] for name in unknown if name not in OPTIONS_OF_THIS_PROCESS}
         options["extra"] = {**options.get("extra", {}), **added}
     stream = options.pop("stream", None) is True
     include_usage = _asks_for_usage(options.pop("stream_options", None))
-    return ChatRequest(model.strip(), messages or (), tools, options, stream, include_usage)
+    return ChatRequest(model.strip(), messages or (), tools, {**options, **about_the_call}, stream, include_usage)
 
 
 OPTIONS_OF_THIS_PROCESS = frozenset({"extra", "fetch", "lenient_images", "reasoning_store"})
@@ -94,30 +92,22 @@ class ChatCore:
         self.bedrock = bedrock
         self._packs_ids = carry == "ids"
         self._store = ReasoningStore() if carry == "store" else None
-        self._variants: OrderedDict[tuple[tuple[str, Any], ...], Bedrock] = OrderedDict()
-        self._lock = threading.Lock()
 
-    def variant(self, **settings: Any) -> Bedrock:
-        """`Bedrock` with other client settings, kept for the next call that asks for the same; None means its own."""
-        wanted = tuple(sorted((name, value) for name, value in settings.items() if value is not None))
-        if not wanted:
-            return self.bedrock
-        with self._lock:
-            kept = self._variants.pop(wanted, None) or self.bedrock.with_options(**dict(wanted))
-            self._variants[wanted] = kept
-            if len(self._variants) > _VARIANTS:
-                self._variants.popitem(last=False)
-        return kept
+    def complete(self, request: ChatRequest, **options: Any) -> Completion:
+        """The whole answer; `options` are those of `Bedrock.complete` beside the request's own."""
+        model = self._model(request)
+        asked = {**self.options(request), **options}
+        return self.carried(self.bedrock.complete(model, request.messages, request.tools, **asked))
 
-    def complete(self, request: ChatRequest, bedrock: Bedrock | None = None) -> Completion:
-        """The whole answer."""
-        call = (bedrock or self.bedrock).complete
-        return self.carried(call(request.model, request.messages, request.tools, **self.options(request)))
+    def open(self, request: ChatRequest, **options: Any) -> ChatStream:
+        """The answer as it comes; `options` are those of `Bedrock.stream`, callbacks included."""
+        asked = {**self.options(request), **options}
+        return self.bedrock.stream(self._model(request), request.messages, request.tools, **asked)
 
-    def open(self, request: ChatRequest, bedrock: Bedrock | None = None, **callbacks: Any) -> ChatStream:
-        """The answer as it comes."""
-        call = (bedrock or self.bedrock).stream
-        return call(request.model, request.messages, request.tools, **callbacks, **self.options(request))
+    def _model(self, request: ChatRequest) -> str:
+        if not request.model and not hasattr(self.bedrock, "route"):  # which knows a default
+            raise InvalidRequestError("names no model", field="model")
+        return request.model
 
     def chunks(self, stream: ChatStream, *, include_usage: bool = False) -> Iterator[Chunk]:
         """The chunks of a stream; raises what the stream raises."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote
 
 from ..errors import InvalidRequestError
 from .chunks import details_json
-from .core import Carry, ChatCore, ChatRequest, read_body
-from .hooks import attempts_of
+from .core import CALL_OPTIONS_OF_A_BODY, Carry, ChatCore, ChatRequest, read_body
 from .openai_errors import error_answer, error_object, is_service_error, message_of
 from .sse import CONTENT_TYPE, json_text, sse
 
@@ -53,7 +52,6 @@ class Streaming:
     """What goes back as it comes: a chat request to be opened as a stream."""
 
     request: ChatRequest
-    bedrock: Bedrock
 
 
 class Unreachable(Exception):  # noqa: N818 - a verdict on its way to the HTTP library's own exception
@@ -96,36 +94,36 @@ class Desk:
             body = json.loads(call.body)
         except ValueError:
             raise InvalidRequestError("the body is not JSON") from None
-        request = read_body(body)
-        bedrock = self._bedrock_for(call)
+        request = read_body(body, call_options=CALL_OPTIONS_OF_A_BODY)
+        request = replace(request, options={**self._call_options(call), **request.options})
         if request.stream:
-            return Streaming(request, bedrock)
-        return lambda: _completion_answer(self.core.complete(request, bedrock))
+            return Streaming(request)
+        return lambda: _completion_answer(self.core.complete(request))
 
-    def _bedrock_for(self, call: Call) -> Bedrock:
-        """The Bedrock with the timeouts of this call, and with a single attempt where the SDK itself tries again.
+    def _call_options(self, call: Call) -> dict[str, Any]:
+        """The timeout of this call where it is not the usual one, and a single attempt where the SDK tries again itself.
 
-        A client that was handed in keeps its own timeouts and attempts.
+        A client that was handed in keeps its own timeouts and attempts; how long to wait for a connection is the same
+        for all calls.
         """
         settings = self.bedrock.settings
         if settings is None:
-            return self.bedrock
-        wanted: dict[str, Any] = {}
-        for name, usual in (("connect", settings.connect_timeout), ("read", settings.read_timeout)):
-            seconds = call.timeouts.get(name)
-            if seconds is not None and seconds != usual:
-                wanted[f"{name}_timeout"] = max(seconds, 0.001)
-        if _retries_taken(call) and settings.max_attempts > 1:
-            wanted["max_attempts"] = 1
-        return self.core.variant(**wanted)
+            return {}
+        options: dict[str, Any] = {}
+        patience = call.timeouts.get("read")
+        if patience is not None and patience != settings.read_timeout:
+            options["read_timeout"] = max(patience, 0.001)
+        if _retries_taken(call):
+            options["max_attempts"] = 1
+        return options
 
     def failed(self, error: BaseException, *, opened: bool = False) -> Answer:
         """The answer to a call that failed; raises Unreachable where there was nobody to answer.
 
-        `opened` says that a stream was open and failed before its first event: then nothing was tried again yet, unless
-        the error itself says so.
+        `opened` says that a stream was open and failed before its first event, which the retries of botocore, on a
+        client that was handed in, know nothing of.
         """
-        tried = attempts_of(error) > 1 or (not opened and self._attempts() > 1)
+        tried = self._attempts() > 1 and not (opened and self.bedrock.settings is None)
         answer = error_answer(error, retried=tried)
         if not is_service_error(error):
             raised = _RAISED.get(answer.failure.kind)

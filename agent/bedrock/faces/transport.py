@@ -141,7 +141,7 @@ class _SyncTransport:
 
     def _opened(self, plan: Streaming, request: Any) -> Any:
         core = self._desk.core
-        stream = core.open(plan.request, plan.bedrock)
+        stream = core.open(plan.request)
         chunks = core.chunks(stream, include_usage=plan.request.include_usage)
         try:
             first = next(chunks)
@@ -199,7 +199,7 @@ class _AsyncTransport:
         from .aio import AsyncChatStream
 
         core = self._desk.core
-        stream = AsyncChatStream(partial(core.open, plan.request, plan.bedrock), Callbacks(), self._workers)
+        stream = AsyncChatStream(partial(core.open, plan.request), Callbacks(), self._workers)
         await stream
         make = core.chunk_maker(stream, include_usage=plan.request.include_usage)
         chunks = async_chunks_of(stream, make, core.remembered)
