@@ -26,11 +26,19 @@ def serve() -> Iterator[Callable[..., FakeBedrock]]:
         yield start
 
 
+@pytest.fixture(scope="session")
+def session() -> Any:
+    """One session for all: what botocore reads from its files it reads once."""
+    import boto3
+
+    return boto3.Session(**KEYS, region_name="us-east-1")
+
+
 @pytest.fixture
-def bedrock_at() -> Callable[..., Bedrock]:
+def bedrock_at(session: Any) -> Callable[..., Bedrock]:
     """`Bedrock` objects for a stand-in: `bedrock_at(fake, **arguments)`."""
 
     def make(fake: FakeBedrock, **arguments: Any) -> Bedrock:
-        return Bedrock("us-east-1", **{"endpoint_url": fake.url, "max_attempts": 1, **KEYS, **arguments})
+        return Bedrock("us-east-1", **{"endpoint_url": fake.url, "max_attempts": 1, "session": session, **arguments})
 
     return make
