@@ -6,12 +6,13 @@ import gc
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from agent.bedrock import http_client
+from agent.bedrock.aws.pace import no_waiting
 from agent.bedrock.errors import SettingsError
 from agent.bedrock.testing import (
     Cut,
@@ -410,13 +411,14 @@ def test_what_is_not_served_says_what_is(serve: Serve, connect: Connect) -> None
 
 
 @pytest.fixture
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK's and botocore's pauses between attempts take no time."""
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The SDK's pauses between attempts and ours take no time."""
     sleep = time.sleep
     monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.01)))
+    with no_waiting():
+        yield
 
 
-@with_both_libraries
 @pytest.mark.usefixtures("_no_waiting")
 def test_with_one_attempt_of_ours_the_sdk_tries_again_what_is_worth_it(serve: Serve, connect: Connect) -> None:
     throttled = Refusal("ThrottlingException", "Slow")
