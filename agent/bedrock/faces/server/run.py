@@ -80,6 +80,7 @@ def create_app(configuration: Configuration = NO_CONFIGURATION, **arguments: Any
         for method, path, name, free in PATHS
     ]
     app: Starlette = applications.Starlette(routes=routes, lifespan=lifespan)
+    app.state.service = service
     app.router.default = _no_such_path
     app.router.redirect_slashes = False
     return app
