@@ -6,7 +6,16 @@ from base64 import urlsafe_b64encode
 from collections import deque
 from typing import Any
 
-from agent.bedrock.carriers import ReasoningStore, fill_outline, outline_of, pack_call_id, unpack_call_id
+import pytest
+
+from agent.bedrock.carriers import (
+    ReasoningStore,
+    fill_outline,
+    outline_of,
+    pack_call_id,
+    readable_outline,
+    unpack_call_id,
+)
 
 SIGNED: dict[str, Any] = {"reasoningContent": {"reasoningText": {"text": "why", "signature": "sig"}}}
 REDACTED: dict[str, Any] = {"reasoningContent": {"redactedContent": "AAEC"}}
@@ -31,6 +40,21 @@ def test_an_outline_gives_the_blocks_back_in_order() -> None:
 def test_text_that_was_edited_does_not_fit_the_outline() -> None:
     assert fill_outline(outline_of(SIDECAR), "so", {}) is None
     assert fill_outline(outline_of(SIDECAR), "so then and more", {}) is None
+
+
+def test_the_only_text_keeps_its_place_however_it_was_edited() -> None:
+    outline = outline_of([SIGNED, {"text": "  so "}, REDACTED])
+    assert fill_outline(outline, "so", {}) == [SIGNED, {"text": "so"}, REDACTED]
+    assert fill_outline(outline, "", {}) == [SIGNED, REDACTED]
+    assert fill_outline(outline_of(SIDECAR), "", {}) == [SIGNED, REDACTED]
+
+
+@pytest.mark.parametrize(
+    "found",
+    ["text", [5], [{}], [{"text": "3"}], [{"text": -1}], [{"text": True}], [{"call": ["a"]}], [{"block": "x"}]],
+)
+def test_what_is_no_outline_is_not_read_as_one(found: Any) -> None:
+    assert readable_outline(found) is None
 
 
 def test_a_packed_id_gives_id_and_outline_back() -> None:

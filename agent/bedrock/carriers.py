@@ -14,7 +14,7 @@ import threading
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -44,26 +44,38 @@ def _outlined(block: Block) -> dict[str, Any]:
 def fill_outline(
     outline: Sequence[Mapping[str, Any]], text: str, calls: Mapping[str, deque[Block]]
 ) -> list[Block] | None:
-    """The blocks that an outline stands for, or None where `text` is not what it was made from.
+    """The blocks that an outline stands for, or None where nobody can tell where `text` belongs.
 
     `calls` maps a tool-call id to the calls of that id; those that the outline names are taken out of it, what is left
-    was added since.
+    was added since. Text that was edited since (runtimes strip it) still belongs where the only text was.
     """
+    lengths = _text_lengths(outline, len(text))
+    if lengths is None:
+        return None
     blocks: list[Block] = []
     begin = 0
     for entry in outline:
         if "text" in entry:
-            end = begin + int(entry["text"])
-            if end > len(text):
-                return None
-            blocks.append({"text": text[begin:end]})
+            end = begin + next(lengths)
+            if end > begin:
+                blocks.append({"text": text[begin:end]})
             begin = end
         elif "call" in entry:
             if calls.get(entry["call"]):
                 blocks.append(calls[entry["call"]].popleft())
         elif isinstance(entry.get("block"), Mapping):
             blocks.append(dict(entry["block"]))
-    return blocks if begin == len(text) else None
+    return blocks
+
+
+def _text_lengths(outline: Iterable[Mapping[str, Any]], length: int) -> Iterator[int] | None:
+    """The length of each of the outline's texts in a text of `length` characters."""
+    said = [int(entry["text"]) for entry in outline if "text" in entry]
+    if sum(said) == length:
+        return iter(said)
+    if length == 0:
+        return iter([0] * len(said))
+    return iter([length]) if len(said) == 1 else None
 
 
 def holds_reasoning(sidecar: Iterable[Block]) -> bool:
@@ -98,8 +110,23 @@ def _unpacked(payload: str) -> Outline | None:
         outline = json.loads(data.decode("utf-8", "surrogatepass")) if unpacker.eof else None
     except (ValueError, zlib.error):
         return None
-    well_formed = isinstance(outline, list) and all(isinstance(entry, dict) for entry in outline)
-    return outline if well_formed else None
+    return readable_outline(outline)
+
+
+def readable_outline(found: Any) -> Outline | None:
+    """`found` where it is an outline as `outline_of` makes them, else None: a carrier comes from outside."""
+    if not isinstance(found, (list, tuple)):
+        return None
+    readable = all(isinstance(entry, Mapping) and _is_entry(entry) for entry in found)
+    return [dict(entry) for entry in found] if readable else None
+
+
+def _is_entry(entry: Mapping[str, Any]) -> bool:
+    if "text" in entry:
+        return type(entry["text"]) is int and entry["text"] >= 0
+    if "call" in entry:
+        return isinstance(entry["call"], str)
+    return isinstance(entry.get("block"), Mapping)
 
 
 class ReasoningStore:

@@ -189,6 +189,14 @@ def test_markers_beyond_four_go_from_the_oldest_on() -> None:
     assert steps_of(request) == {"drop_cache_points"}
 
 
+def test_markers_beyond_four_leave_the_last_one_of_tools_and_system() -> None:
+    marker = {"type": "ephemeral"}
+    system = {"role": "system", "content": [marked(str(number)) for number in range(6)]}
+    tools = [tool(f"t{number}", cache_control=marker) for number in range(3)]
+    request = built(CLAUDE, [system, {"role": "user", "content": [marked("x")]}], tools)
+    assert places(request) == [("tools", 0, 3), ("system", 0, 5), ("system", 0, 7), ("messages", 0, 1)]
+
+
 def test_markers_for_a_model_that_does_not_cache_are_reported() -> None:
     request = built(LLAMA, [{"role": "user", "content": [marked("a")]}])
     assert places(request) == []

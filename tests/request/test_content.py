@@ -152,6 +152,10 @@ def test_the_drop_in_sends_undecodable_base64_with_a_warning(caplog: pytest.LogC
             {"type": "guard_content", "image_url": {"url": data_url("image/gif", b"x")}},
             "guard content is text, or a png",
         ),
+        ({"type": "file", "file": {"file_data": 5}}, "the data is a int"),
+        ({"image": "photo.png"}, "no image block of Converse's"),
+        ({"image": {"format": "png", "source": {}}}, "no image block of Converse's"),
+        ({"toolAddition": {}}, "no toolAddition block of Converse's"),
     ],
 )
 def test_a_part_that_cannot_be_sent_says_why(part: Any, said: str) -> None:
@@ -181,13 +185,37 @@ RESULTS: list[tuple[str, Any, list[Any]]] = [
     ("blank parts", [{"type": "text", "text": " "}], [{"text": "(empty)"}]),
     ("a number", 5, [{"text": "5"}]),
     ("NaN stays visible", {"a": float("nan")}, [{"json": {"a": "nan"}}]),
-]
+    ("a listing is no list of files", [{"type": "file", "name": "a.py"}], [{"text": '[{"type": "file", "name": "a.py"}]'}]),
+    ("an object with an image's name is no image", {"image": "a.png"}, [{"json": {"image": "a.png"}}]),
+    ("an object with a document's type is none", {"type": "document", "title": "t"}, [{"json": {"type": "document", "title": "t"}}]),
+    ("an object of reasoning's type is data", [{"type": "reasoning", "text": "t"}], [{"text": '[{"type": "reasoning", "text": "t"}]'}]),
+    ("an object that is called toolUse is no call", {"toolUse": {"x": 1}}, [{"json": {"toolUse": {"x": 1}}}]),
+    ("a search hit without content is data", {"type": "search_result", "url": "u"}, [{"json": {"type": "search_result", "url": "u"}}]),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("why", "content", "blocks"), RESULTS, ids=[why for why, *_ in RESULTS])
 def test_what_a_tool_returned_becomes_result_content(why: str, content: Any, blocks: list[Any]) -> None:
     messages = [USER, {"role": "assistant", "tool_calls": [call("a")]}, result("a", content)]
     assert turns_of(CLAUDE, messages, [tool()])[2] == ("user", [answer("a", *blocks)])
+
+
+def test_json_outside_a_tool_result_is_told_as_text() -> None:
+    assert turns_of(CLAUDE, [{"role": "user", "content": [{"json": {"a": 1}}]}]) == [("user", [{"text": '{"a": 1}'}])]
+
+
+def test_reasoning_in_anybody_elses_mouth_is_left_out_and_reported() -> None:
+    parts = [{"type": "thinking", "thinking": "why"}, {"type": "text", "text": "t"}]
+    request = built(CLAUDE, [{"role": "user", "content": parts}])
+    assert request.kwargs["messages"][0]["content"] == [{"text": "t"}]
+    assert steps_of(request) == {"drop_misplaced_reasoning"}
+
+
+def test_lone_surrogates_inside_converses_own_blocks_are_replaced() -> None:
+    block = {"searchResult": {"source": "s", "title": "a\ud800", "content": [{"text": "x"}]}}
+    request = built(CLAUDE, [{"role": "user", "content": [block]}])
+    assert request.kwargs["messages"][0]["content"][0]["searchResult"]["title"] == "a\ufffd"
+    assert block["searchResult"]["title"] == "a\ud800"
 
 
 def test_a_content_block_that_this_version_does_not_know_passes_through() -> None:

@@ -226,6 +226,7 @@ def test_two_late_system_messages_in_a_row_leave_one_system_turn() -> None:
     ("messages", "said"),
     [
         ([USER, {"role": "robot", "content": "x"}], r"messages\[1\]\.role: unknown role 'robot'"),
+        ([USER, {"role": ["user"], "content": "x"}], r"messages\[1\]\.role: unknown role"),
         ([USER, 5], r"messages\[1\]: a message cannot be a int"),
         ([USER, USER, {"role": "user", "content": [{"type": "hologram"}]}], r"messages\[2\]\.content: .*'hologram'"),
         (
@@ -259,3 +260,10 @@ def test_without_a_model_the_drop_in_gets_plain_results_and_padding() -> None:
 
 def test_without_messages_there_is_nothing_to_convert() -> None:
     assert convert_messages([]) == (None, [])
+
+
+def test_a_call_that_a_message_says_twice_is_made_once() -> None:
+    part = {"type": "tool_use", "id": "a", "name": "read", "input": {}}
+    message = {"role": "assistant", "content": [{"type": "text", "text": "so"}, part], "tool_calls": [call("a")]}
+    turns = turns_of(CLAUDE, [USER, message, result("a")], [tool()])
+    assert turns[1:] == [("assistant", [{"text": "so"}, use("a")]), ("user", [answer("a")])]

@@ -155,6 +155,8 @@ def test_reasoning_of_another_vendor_is_left_out_and_reported() -> None:
 EDITED: list[tuple[str, dict[str, Any], list[Any]]] = [
     ("nothing but the sidecar", {}, [SIGNED, REDACTED, TEXT, USE]),
     ("content forgotten", {"content": None, "tool_calls": CALLS}, [SIGNED, REDACTED, TEXT, USE]),
+    ("text taken out", {"content": "", "tool_calls": CALLS}, [SIGNED, REDACTED, USE]),
+    ("text blanked", {"content": " ", "tool_calls": CALLS}, [SIGNED, REDACTED, USE]),
     ("text edited", {"content": "other", "tool_calls": CALLS}, [SIGNED, REDACTED, {"text": "other"}, USE]),
     ("text stripped", {"content": " so ", "tool_calls": CALLS}, [SIGNED, REDACTED, TEXT, USE]),
     ("call dropped", {"content": "so", "tool_calls": None}, [SIGNED, REDACTED, TEXT]),
@@ -169,6 +171,62 @@ def test_a_message_that_was_edited_since_wins_over_its_sidecar(
 ) -> None:
     message = {"role": "assistant", "bedrock_content_blocks": SIDECAR, **members}
     assert turns_of(CLAUDE, [USER, message, USER], [tool()])[1] == ("assistant", blocks)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"reasoningContent": 5}, {"reasoningContent": {"reasoningText": None}}, {"reasoningContent": {"redactedContent": "@"}},
+        {"image": "x"}, {"citationsContent": 5}, {"toolUse": 5}, {"a": 1, "b": 2}, {"type": "zzz"}, 5, None,
+    ],
+)  # fmt: skip
+def test_a_block_that_came_back_broken_is_left_out_and_reported(block: Any) -> None:
+    in_sidecar = {**ASSISTANT, "bedrock_content_blocks": [SIGNED, block, TEXT, USE]}
+    in_outline = {"bedrock": {"outline": [{"block": SIGNED}, {"block": block}, {"text": 2}, {"call": "a"}]}}
+    in_call = {**ASSISTANT, "tool_calls": [{**CALLS[0], "extra_content": in_outline}]}
+    for message in (in_sidecar, in_call):
+        request = built(CLAUDE, [USER, message, result("a")], [tool()])
+        sent = request.kwargs["messages"][1]["content"]
+        assert [each for each in sent if "reasoningContent" not in each] == [TEXT, USE]
+    assert (
+        build_request(CLAUDE, [USER, in_sidecar, result("a")], [tool()]).kwargs["messages"][1]["content"][0] == SIGNED
+    )
+
+
+# why, reasoning_details as a runtime gathered them from a stream, blocks
+FRAGMENTS: list[tuple[str, list[dict[str, Any]], list[Any]]] = [
+    ("pieces of one block", [{"type": "reasoning.text", "text": "w", "index": 0}, {"type": "reasoning.text", "text": "hy", "index": 0}, {"signature": "c2ln", "index": 0}], [SIGNED]),
+    ("two whole blocks of merged messages", [DETAILS[1], DETAILS[1]], [SIGNED, SIGNED]),
+    ("pieces of two", [{"type": "reasoning.text", "text": "why", "index": 0}, DETAILS[0], {"type": "reasoning.text", "signature": "c2ln", "index": 0}], [SIGNED, REDACTED]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("why", "details", "blocks"), FRAGMENTS, ids=[why for why, *_ in FRAGMENTS])
+def test_details_in_pieces_are_put_together(why: str, details: list[dict[str, Any]], blocks: list[Any]) -> None:
+    message = {**ASSISTANT, "reasoning_details": details}
+    assert turns_of(CLAUDE, [USER, message, result("a")], [tool()])[1] == ("assistant", [*blocks, TEXT, USE])
+
+
+# what others write under reasoningContent
+VARIANTS: list[tuple[Any, Any]] = [
+    ({"text": "why", "signature": "c2ln"}, SIGNED),
+    ({"reasoningText": {"text": "why", "signature": "c2ln"}}, SIGNED),
+    ({"redactedContentBase64": "AP8="}, REDACTED),
+]
+
+
+@pytest.mark.parametrize(("reasoning", "block"), VARIANTS)
+def test_reasoning_written_in_another_way_goes_back_all_the_same(reasoning: Any, block: Any) -> None:
+    message = {**ASSISTANT, "bedrock_content_blocks": [{"reasoningContent": reasoning}, TEXT, USE]}
+    assert turns_of(CLAUDE, [USER, message, result("a")], [tool()])[1] == ("assistant", [block, TEXT, USE])
+
+
+def test_reasoning_parts_of_other_makers_are_read() -> None:
+    langchain = {"type": "reasoning", "reasoning": "why", "extras": {"signature": "c2ln"}}
+    aws = {"type": "reasoning_content", "reasoning_content": {"text": "why", "signature": "c2ln"}}
+    for part in (langchain, aws):
+        message = {"role": "assistant", "content": [part, {"type": "text", "text": "so"}]}
+        assert turns_of(CLAUDE, [USER, message, USER])[1] == ("assistant", [SIGNED, TEXT])
 
 
 def test_a_sidecar_block_of_an_unknown_kind_is_left_out_and_reported() -> None:

@@ -97,7 +97,7 @@ def _filter_turn(turn: Turn, keep: list[bool]) -> None:
 def _keep_markers(
     system: list[Block], tools: list[Block], turns: list[Turn], context: Context, rules: CacheRules
 ) -> tuple[list[Block], list[Block]]:
-    """The caller's own points, without those that the service refuses; the newest four of the messages count."""
+    """The caller's own points, without those that the service refuses, and no more than it takes."""
     if not rules.tools and any("cachePoint" in tool for tool in tools):
         context.repair("drop_cache_points", None, "the model takes no cache point behind tools")
         tools = _no_points(tools)
@@ -105,7 +105,12 @@ def _keep_markers(
     tools = _legal_points(tools)
     for turn in turns:
         _keep_legal_points(turn, context, rules)
-    _cap_points(turns, rules.points - _count(system) - _count(tools), context)
+    surplus = _count(tools) + _count(system) + sum(_count(turn.blocks) for turn in turns) - rules.points
+    if surplus > 0:
+        context.repair("drop_cache_points", None, "the oldest cache points beyond the limit were left out")
+        tools, surplus = _without_oldest(tools, surplus)
+        system, surplus = _without_oldest(system, surplus)
+        _drop_oldest(turns, surplus)
     _settle_ttls(list(_points(tools, system, turns)), context, rules)
     return system, tools
 
@@ -137,8 +142,20 @@ def _count(blocks: list[Block]) -> int:
     return sum("cachePoint" in block for block in blocks)
 
 
-def _cap_points(turns: list[Turn], room: int, context: Context) -> None:
-    surplus = sum(_count(turn.blocks) for turn in turns) - max(room, 0)
+def _without_oldest(blocks: list[Block], surplus: int) -> tuple[list[Block], int]:
+    """(the blocks, what is still too much): of tools and of system blocks at least the last point stays, it covers all."""
+    dropped = max(min(surplus, _count(blocks) - 1), 0)
+    left = dropped
+    kept: list[Block] = []
+    for block in blocks:
+        if "cachePoint" in block and left > 0:
+            left -= 1
+        else:
+            kept.append(block)
+    return kept, surplus - dropped
+
+
+def _drop_oldest(turns: list[Turn], surplus: int) -> None:
     for turn in turns:
         if surplus <= 0:
             return
@@ -148,7 +165,6 @@ def _cap_points(turns: list[Turn], room: int, context: Context) -> None:
             surplus -= drop
             keep.append(not drop)
         if not all(keep):
-            context.repair("drop_cache_points", turn.message, "the oldest cache points beyond the limit were left out")
             _filter_turn(turn, keep)
 
 

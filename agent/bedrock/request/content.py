@@ -15,10 +15,12 @@ from ..blocks import from_json
 from .calls import native_call, result_call_id, wire_call_id
 from .context import EMPTY_TEXT, Block, Context
 from .media import Media, Place, format_of, kind_of, media_from_bytes, media_from_url
-from .reading import as_mapping, is_blank, plain_json
+from .reading import as_mapping, is_blank, plain_block, plain_json
+from .shapes import has_shape_of, is_result_part
 
 RESULT_KINDS = frozenset({"text", "json", "image", "document", "video", "searchResult"})
-_TTLS = frozenset({"5m", "1h"})
+REASONING_PARTS = frozenset({"thinking", "redacted_thinking", "reasoning", "reasoning_content"})
+_TTLS = ("5m", "1h")
 
 
 def convert_content(content: Any, context: Context, message: int) -> list[Block]:
@@ -27,7 +29,10 @@ def convert_content(content: Any, context: Context, message: int) -> list[Block]
         return [] if is_blank(content) else [{"text": context.clean(message, content)}]
     if content is None:
         return []
-    return without_blanks(_raw_blocks(content, Place(context, message)), Place(context, message))
+    blocks = _raw_blocks(content, Place(context, message))
+    if "json" in context.kinds:  # which only a tool result holds
+        blocks = [{"text": _json_text(block["json"])} if "json" in block else block for block in blocks]
+    return without_blanks(blocks, Place(context, message))
 
 
 def convert_content_or_placeholder(content: Any, context: Context, message: int) -> list[Block]:
@@ -88,10 +93,7 @@ def _looks_like_part(part: Any) -> bool:
     if isinstance(part, str):
         return True
     mapping = as_mapping(part)
-    if mapping is None:
-        return False
-    kind = mapping.get("type")
-    return kind in PARTS if isinstance(kind, str) else (len(mapping) == 1 and next(iter(mapping)) in NATIVE)
+    return mapping is not None and is_result_part(mapping)
 
 
 def _json_text(value: Any) -> str:
@@ -349,8 +351,9 @@ def _guard_content(part: Mapping[str, Any], place: Place) -> list[Block]:
     return [{"guardContent": {"image": image}}]
 
 
-def _nothing(_part: Mapping[str, Any], _place: Place) -> list[Block]:
-    """Reasoning parts are read where the reasoning carriers are; here they add nothing."""
+def _misplaced_reasoning(_part: Mapping[str, Any], place: Place) -> list[Block]:
+    """An assistant's reasoning is read where the carriers are; in anybody else's mouth the service refuses it."""
+    place.repair("drop_misplaced_reasoning", "reasoning outside an assistant's message was left out")
     return []
 
 
@@ -394,13 +397,32 @@ def native_block(part: Mapping[str, Any], place: Place) -> list[Block]:
     if len(names) != 1:
         raise place.refuse("a content part that is neither OpenAI's nor Converse's")
     name = names[0]
+    value = _NATIVE_VARIANTS[name](part[name]) if name in _NATIVE_VARIANTS else part[name]
+    if not has_shape_of(name, value):
+        raise place.refuse(f"no {name} block of Converse's")
     convert = _NATIVE_FORMS.get(name)
     if convert:
-        return convert(part[name], place)
+        return convert(value, place)
     place.context.kinds.add(name)
-    if _cites(part[name]):
+    if _cites(value):
         place.context.kinds.add("citations")
-    return [_decoded({name: part[name]}, place)]
+    cleaned = place.context.cleaned(place.message, {name: value}, plain_block)
+    return [_decoded(cleaned, place)]
+
+
+def _reasoning_variant(value: Any) -> Any:
+    """Reasoning as some write it: text and signature without their frame, a signature of None, a blob named for its coding."""
+    if not isinstance(value, Mapping):
+        return value
+    if "redactedContentBase64" in value:
+        return {"redactedContent": value["redactedContentBase64"]}
+    framed = "reasoningText" in value
+    inner = value["reasoningText"] if framed else value
+    if not isinstance(inner, Mapping) or not (framed or "text" in inner):
+        return value
+    if framed and "signature" in inner and inner["signature"] is not None:
+        return value
+    return {"reasoningText": {key: item for key, item in inner.items() if item is not None}}
 
 
 def _cites(value: Any) -> bool:
@@ -476,12 +498,12 @@ PARTS: dict[str, Callable[[Mapping[str, Any], Place], list[Block]]] = {
     "cache_point": _cache_point_part,
     "tool_addition": _tool_reference("toolAddition"),
     "tool_removal": _tool_reference("toolRemoval"),
-    "thinking": _nothing,
-    "redacted_thinking": _nothing,
-    "reasoning": _nothing,
+    **dict.fromkeys(REASONING_PARTS, _misplaced_reasoning),
     "tool_use": _tool_use_part,
     "tool_result": _tool_result_part,
 }
+
+_NATIVE_VARIANTS: dict[str, Callable[[Any], Any]] = {"reasoningContent": _reasoning_variant}
 
 _NATIVE_FORMS: dict[str, Callable[[Any, Place], list[Block]]] = {
     "text": _native_text,

@@ -7,6 +7,7 @@ builder too, so that nothing of the caller's is ever written to.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,11 @@ class Context:
 
     def plain(self, message: int | None, value: Any) -> Any:
         """The value as JSON can carry it, reported where that is not what it was."""
-        plain = plain_json(value)
+        return self.cleaned(message, value, plain_json)
+
+    def cleaned(self, message: int | None, value: Any, clean: Callable[[Any], Any]) -> Any:
+        """The value after `clean`, reported where that is not what it was."""
+        plain = clean(value)
         if plain is not value:
             self.repair(
                 "replace_what_json_lacks", message, "NaN, lone surrogates or values of foreign types were told as text"

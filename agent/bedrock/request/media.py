@@ -101,8 +101,11 @@ def media_from_url(url: str, place: Place, name: str = "") -> Media:
 
 def media_from_bytes(data: Any, media_type: str, name: str, place: Place) -> Media:
     """The media in raw bytes, or in base64 text."""
-    raw = decode_base64(data, place) if isinstance(data, str) else bytes(data)
-    return Media(media_type, name, {"bytes": _not_empty(raw, place)})
+    if isinstance(data, str):
+        return Media(media_type, name, {"bytes": _not_empty(decode_base64(data, place), place)})
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise place.refuse(f"the data is a {type(data).__name__}, neither bytes nor base64 text")
+    return Media(media_type, name, {"bytes": _not_empty(bytes(data), place)})
 
 
 def format_of(kind: str, media: Media) -> str | None:

@@ -13,6 +13,7 @@ from ..errors import InvalidRequestError
 from ..models.profiles import PERMISSIVE
 from .calls import call_blocks
 from .content import (
+    REASONING_PARTS,
     cache_point,
     convert_content,
     convert_content_or_placeholder,
@@ -50,9 +51,10 @@ def read_messages(messages: Iterable[Any], context: Context) -> tuple[list[Block
     turns: list[Turn] = []
     for index, message in enumerate(messages):
         fields = message if type(message) is dict else _fields(message, index)
-        convert = ROLES.get(fields.get("role"))  # type: ignore[arg-type]
+        said = fields.get("role")
+        convert = ROLES.get(said) if isinstance(said, str) else None
         if convert is None:
-            raise InvalidRequestError(f"unknown role {fields.get('role')!r}", message_index=index, field="role")
+            raise InvalidRequestError(f"unknown role {said!r}", message_index=index, field="role")
         if convert is _system and not turns:
             system.extend(_system_blocks(fields, context, index, opening))
             continue
@@ -130,9 +132,11 @@ def _tool(message: Mapping[str, Any], context: Context, index: int) -> list[Bloc
 def _assistant(message: Mapping[str, Any], context: Context, index: int) -> list[Block]:
     calls = call_blocks(message, context, index)
     content = message.get("content")
-    texts = convert_content(content, context, index)
     said_in_parts = type(content) is not str and content is not None
-    if said_in_parts:
+    if not said_in_parts:
+        texts = convert_content(content, context, index)
+    else:
+        texts = _not_said_twice(convert_content(_without_reasoning(content), context, index), calls)
         context.open_calls.extend(_inline_calls(texts))
     if said_in_parts or not _PLAIN_KEYS.issuperset(message):
         texts = [*texts, *_left_over(message, texts, context, index)]
@@ -148,6 +152,22 @@ def _assistant(message: Mapping[str, Any], context: Context, index: int) -> list
 
 
 _PLAIN_KEYS = frozenset({"role", "content", "tool_calls", "name"})
+
+
+def _without_reasoning(content: Any) -> list[Any]:
+    """The parts that are no reasoning, which the carriers find by themselves."""
+    parts = content if isinstance(content, (list, tuple)) else [content]
+    return [part for part in parts if not _is_reasoning(part)]
+
+
+def _is_reasoning(part: Any) -> bool:
+    kind = None if isinstance(part, str) else (as_mapping(part) or {}).get("type")
+    return isinstance(kind, str) and kind in REASONING_PARTS
+
+
+def _not_said_twice(blocks: list[Block], calls: list[Block]) -> list[Block]:
+    """The parts without the calls that `tool_calls` says, too: some runtimes keep Anthropic's form beside OpenAI's."""
+    return [block for block in blocks if "toolUse" not in block or block not in calls]
 
 
 def _inline_calls(blocks: list[Block]) -> list[tuple[str, str]]:

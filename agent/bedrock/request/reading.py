@@ -7,7 +7,7 @@ to. JSON data that botocore could not send (NaN, tuples, foreign types) becomes 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from itertools import islice
 from math import isfinite
@@ -61,16 +61,28 @@ def plain_json(value: Any) -> Any:
     if kind is float:
         return value if isfinite(value) else str(value)
     if kind is dict:
-        return _plain_dict(value)
+        return _plain_dict(value, plain_json)
     if kind is list:
-        return _plain_list(value)
+        return _plain_list(value, plain_json)
     return _foreign(value)
 
 
-def _plain_dict(value: dict[Any, Any]) -> dict[str, Any]:
+def plain_block(value: Any) -> Any:
+    """`plain_json` for a content block, whose blobs are raw bytes and stay so."""
+    kind = type(value)
+    if kind is bytes or kind is bytearray:
+        return value
+    if kind is dict:
+        return _plain_dict(value, plain_block)
+    if kind is list:
+        return _plain_list(value, plain_block)
+    return plain_json(value)
+
+
+def _plain_dict(value: dict[Any, Any], clean: Callable[[Any], Any]) -> dict[str, Any]:
     copy: dict[str, Any] | None = None
     for position, (key, item) in enumerate(value.items()):
-        plain = plain_json(item)
+        plain = clean(item)
         if copy is None and (plain is not item or type(key) is not str):
             copy = dict(islice(value.items(), position))
         if copy is not None:
@@ -78,10 +90,10 @@ def _plain_dict(value: dict[Any, Any]) -> dict[str, Any]:
     return value if copy is None else copy
 
 
-def _plain_list(value: list[Any]) -> list[Any]:
+def _plain_list(value: list[Any], clean: Callable[[Any], Any]) -> list[Any]:
     copy: list[Any] | None = None
     for position, item in enumerate(value):
-        plain = plain_json(item)
+        plain = clean(item)
         if copy is None and plain is not item:
             copy = value[:position]
         if copy is not None:

@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..carriers import Outline, fill_outline, unpack_call_id
+from ..carriers import Outline, fill_outline, readable_outline, unpack_call_id
+from ..errors import InvalidRequestError
 from .calls import is_server_call
 from .content import native_block
 from .media import Place
@@ -60,7 +61,8 @@ def _with_sidecar(
     untouched = "tool_calls" not in message and "content" not in message
     if not untouched:
         blocks = _reconciled_calls(blocks, calls, place)
-        blocks = _reconciled_text(blocks, texts, place)
+        if message.get("content") is not None:  # None is what runtimes make of a text that they do not keep
+            blocks = _reconciled_text(blocks, texts, place)
     return blocks
 
 
@@ -69,9 +71,18 @@ def _sidecar_block(part: Any, place: Place) -> list[Block]:
     if fields is None or "SDK_UNKNOWN_MEMBER" in fields:
         place.repair("drop_unknown_block", "a block of an unknown kind cannot be sent back")
         return []
-    block = native_block(fields, place)
+    block = _carried_block(fields, place)
     place.context.kinds.update(*block)
     return block
+
+
+def _carried_block(fields: Mapping[str, Any], place: Place) -> list[Block]:
+    """A block from a carrier; what has been broken on the way is left out, as the message still says the rest."""
+    try:
+        return native_block(fields, place)
+    except InvalidRequestError:
+        place.repair("drop_broken_block", "a block that a carrier brought back broken was left out")
+        return []
 
 
 def _reconciled_calls(blocks: list[Block], calls: list[Block], place: Place) -> list[Block]:
@@ -101,10 +112,10 @@ def _by_id(calls: list[Block]) -> dict[str, deque[Block]]:
 
 
 def _reconciled_text(blocks: list[Block], texts: list[Block], place: Place) -> list[Block]:
-    """Text that was edited since the answer wins over the sidecar's; a message without text leaves it alone."""
+    """Text that was edited since the answer wins over the sidecar's, also where it was taken out."""
     now = "".join(block["text"] for block in texts if "text" in block)
     then = "".join(_text_of(block) for block in blocks)
-    if is_blank(now) or now == then or now.strip() == then.strip():
+    if now == then or now.strip() == then.strip():
         return blocks
     place.repair("follow_edited_message", "the text of the message was taken instead of the answer's own")
     kept = [block for block in blocks if "text" not in block and "citationsContent" not in block]
@@ -144,7 +155,7 @@ def _decoded_entry(entry: Mapping[str, Any], place: Place) -> dict[str, Any]:
     block = as_mapping(entry.get("block"))
     if block is None:
         return dict(entry)
-    made = native_block(block, place)
+    made = _carried_block(block, place)
     return {"block": made[0]} if made else {}
 
 
@@ -154,7 +165,8 @@ def _explicit_reasoning(message: Mapping[str, Any], context: Context, index: int
     for key, read in _EXPLICIT_CARRIERS:
         entries = message.get(key) or provider_fields.get(key)
         if isinstance(entries, (list, tuple)):
-            blocks = [block for block in (read(entry, place) for entry in _ordered(entries)) if block]
+            whole = _joined_fragments(_ordered(entries))
+            blocks = [block for block in (read(entry, place) for entry in whole) if block]
             if blocks:
                 return blocks
     return []
@@ -168,6 +180,28 @@ def _ordered(entries: Sequence[Any]) -> list[Mapping[str, Any]]:
     return mappings
 
 
+def _joined_fragments(entries: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Entries whole again that a stream brought in pieces of one index; a runtime may have gathered them as they came.
+
+    A block ends with its signature: what follows under the same index is another one, of a message merged into this.
+    """
+    joined: list[dict[str, Any]] = []
+    for entry in entries:
+        last = joined[-1] if joined else None
+        if last is not None and _goes_on(last, entry):
+            last["text"] = f"{last.get('text') or ''}{entry.get('text') or ''}"
+            last["signature"] = entry.get("signature")
+        else:
+            joined.append(dict(entry))
+    return list(joined)
+
+
+def _goes_on(begun: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
+    index = entry.get("index")
+    same = isinstance(index, int) and begun.get("index") == index and entry.get("type") in (None, begun.get("type"))
+    return same and begun.get("type") == "reasoning.text" and not begun.get("signature")
+
+
 def _from_detail(entry: Mapping[str, Any], place: Place) -> Block | None:
     """One of OpenRouter's reasoning_details; those of another vendor's format cannot be replayed."""
     said = str(entry.get("format") or "")
@@ -177,7 +211,7 @@ def _from_detail(entry: Mapping[str, Any], place: Place) -> Block | None:
     kind = entry.get("type")
     if kind == "reasoning.text":
         return _signed(entry.get("text"), entry.get("signature"))
-    if kind in {"reasoning.encrypted", "redacted_thinking"}:
+    if kind in ("reasoning.encrypted", "redacted_thinking"):
         return _redacted(entry.get("data"), place)
     if kind == "thinking":
         return _signed(entry.get("thinking") or entry.get("text"), entry.get("signature"))
@@ -192,6 +226,10 @@ def _from_thinking(entry: Mapping[str, Any], place: Place) -> Block | None:
         return _signed(entry.get("thinking") or entry.get("text") or "", entry.get("signature"))
     if kind == "redacted_thinking":
         return _redacted(entry.get("data"), place)
+    if kind in ("reasoning", "reasoning_content"):
+        inner = as_mapping(entry.get("reasoning_content")) or entry
+        signature = inner.get("signature") or (as_mapping(inner.get("extras")) or {}).get("signature")
+        return _signed(inner.get("reasoning") or inner.get("text"), signature)
     return None
 
 
@@ -245,9 +283,9 @@ def _outline_in_calls(message: Mapping[str, Any], context: Context) -> Outline |
 def _outline_in_extra_content(call: Mapping[str, Any]) -> Outline | None:
     extra = as_mapping(call.get("extra_content")) or {}
     ours = as_mapping(extra.get("bedrock")) or {}
-    outline = ours.get("outline")
-    if isinstance(outline, (list, tuple)):
-        return [dict(entry) for entry in map(as_mapping, outline) if entry is not None]
+    outline = readable_outline(ours.get("outline"))
+    if outline is not None:
+        return outline
     blocks = ours.get("bedrock_content_blocks") or ours.get("reasoning")
     if isinstance(blocks, (list, tuple)):
         return [{"block": dict(block)} for block in map(as_mapping, blocks) if block and "reasoningContent" in block]
