@@ -202,6 +202,23 @@ def test_cancelling_the_task_closes_the_connection_within_a_second(serve: Serve,
     assert run(fake, scene) < 1
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_cancelling_before_anything_came_closes_the_connection(serve: Serve, run: Run, stream: bool) -> None:
+    fake = serve(Reply("late", delay=30))
+
+    async def scene(client: Any) -> float:
+        task = asyncio.create_task(client.chat.completions.create(model=NOVA, messages=USER, stream=stream))
+        await asyncio.to_thread(fake.wait_for, lambda fake: fake.requests)
+        began = time.monotonic()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await asyncio.to_thread(fake.wait_for, lambda fake: fake.requests[0].abandoned)
+        return time.monotonic() - began
+
+    assert run(fake, scene) < 1
+
+
 def test_many_streams_at_once_do_not_wait_for_each_other(serve: Serve, run: Run) -> None:
     fake = serve(lambda request: Reply(Text([f"{request.body['messages'][0]['content'][0]['text']} "] * 10), pace=0.05))
 

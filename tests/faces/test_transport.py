@@ -374,6 +374,12 @@ def test_a_read_timeout_is_the_sdks(serve: Serve, connect: Connect, stream: bool
         client.chat.completions.create(model=CLAUDE, messages=USER, stream=stream, timeout=0.2)
 
 
+def test_silence_before_the_first_event_is_a_timeout_too(serve: Serve, connect: Connect) -> None:
+    client = connect(serve(Reply("late", fault=Stall(at=0))))
+    with pytest.raises(openai.APITimeoutError):
+        client.chat.completions.create(model=CLAUDE, messages=USER, stream=True, timeout=0.2)
+
+
 def test_timeouts_of_one_request_leave_others_alone(serve: Serve, connect: Connect) -> None:
     client = connect(serve(Reply("late", delay=20), Reply("Hi", delay=0.4), Reply("Hi", delay=0.4)))
     with pytest.raises(openai.APITimeoutError):

@@ -71,25 +71,26 @@ class Desk:
 
     def timeouts(self) -> dict[str, float]:
         """The timeouts that hold where a request asks for no others; the SDK takes them over as its default."""
-        settings = self.bedrock.settings
-        if settings is None:
-            config = self.bedrock.client.meta.config
-            return {"connect": float(config.connect_timeout), "read": float(config.read_timeout)}
-        return {"connect": settings.connect_timeout, "read": settings.read_timeout}
+        settings = self.bedrock.settings or self.bedrock.client.meta.config
+        return {"connect": float(settings.connect_timeout), "read": float(settings.read_timeout)}
 
-    def plan(self, call: Call) -> Callable[[], Answer] | Streaming:
-        """What the call asks for; raises InvalidRequestError for what is no request."""
+    def plan(self, call: Call) -> Callable[..., Answer] | Streaming:
+        """What the call asks for: a stream to be opened, or a function that blocks until the answer is there.
+
+        The function takes more options for the call, a `cancel` token for one. Raises InvalidRequestError for what is no
+        request.
+        """
         path = call.path.rstrip("/")
         if call.method == "POST" and path.endswith("/chat/completions"):
             return self._chat(call)
         if call.method == "GET" and path.endswith("/models"):
-            return lambda: _json(self.bedrock.models.list().model_dump())
+            return lambda **_: _json(self.bedrock.models.list().model_dump())
         if call.method == "GET" and "/models/" in path:
             model = unquote(path.partition("/models/")[2])
-            return lambda: _json(self.bedrock.models.retrieve(model).model_dump())
-        return lambda: _no_such_endpoint(call)
+            return lambda **_: _json(self.bedrock.models.retrieve(model).model_dump())
+        return lambda **_: _no_such_endpoint(call)
 
-    def _chat(self, call: Call) -> Callable[[], Answer] | Streaming:
+    def _chat(self, call: Call) -> Callable[..., Answer] | Streaming:
         try:
             body = json.loads(call.body)
         except ValueError:
@@ -98,7 +99,7 @@ class Desk:
         request = replace(request, options={**self._call_options(call), **request.options})
         if request.stream:
             return Streaming(request)
-        return lambda: _completion_answer(self.core.complete(request))
+        return lambda **options: _completion_answer(self.core.complete(request, **options))
 
     def _call_options(self, call: Call) -> dict[str, Any]:
         """The timeout of this call where it is not the usual one, and a single attempt where the SDK tries again itself.

@@ -14,7 +14,8 @@ service was not reached.
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
@@ -134,19 +135,19 @@ class _SyncTransport:
         try:
             plan = self._desk.plan(_call(request))
             if isinstance(plan, Streaming):
-                return self._opened(plan, request)
+                return self._opened(plan)
             return _response(self._hx, plan())
         except Exception as error:  # noqa: BLE001 - whatever it is, the SDK understands nothing but responses
             return _failure(self._hx, self._desk, error, request)
 
-    def _opened(self, plan: Streaming, request: Any) -> Any:
+    def _opened(self, plan: Streaming) -> Any:
         core = self._desk.core
         stream = core.open(plan.request)
         chunks = core.chunks(stream, include_usage=plan.request.include_usage)
         try:
             first = next(chunks)
-        except Exception as error:  # noqa: BLE001
-            return _failure(self._hx, self._desk, error, request, opened=True)
+        except Exception as error:
+            raise _FirstEventError from error
         events = _derived(self._hx, _SyncEvents, "SyncByteStream")(first, chunks, stream)
         return self._hx.Response(200, headers=stream_headers(stream.request_id), stream=events)
 
@@ -190,25 +191,43 @@ class _AsyncTransport:
         try:
             plan = self._desk.plan(_call(request))
             if isinstance(plan, Streaming):
-                return await self._opened(plan, request)
-            return _response(self._hx, await self._workers.run(plan))
+                return await self._opened(plan)
+            return _response(self._hx, await self._whole(plan))
         except Exception as error:  # noqa: BLE001 - whatever it is, the SDK understands nothing but responses
             return _failure(self._hx, self._desk, error, request)
 
-    async def _opened(self, plan: Streaming, request: Any) -> Any:
+    async def _whole(self, plan: Callable[..., Answer]) -> Answer:
+        """The answer, waited for by a worker that is released where the task is cancelled."""
+        given_up = threading.Event()
+        try:
+            return await self._workers.run(partial(plan, cancel=given_up))
+        except BaseException:
+            given_up.set()
+            raise
+
+    async def _opened(self, plan: Streaming) -> Any:
         from .aio import AsyncChatStream
 
         core = self._desk.core
-        stream = AsyncChatStream(partial(core.open, plan.request), Callbacks(), self._workers)
-        await stream
-        make = core.chunk_maker(stream, include_usage=plan.request.include_usage)
-        chunks = async_chunks_of(stream, make, core.remembered)
+        given_up = threading.Event()
+        open_stream = partial(core.open, plan.request, cancel=given_up)
         try:
-            first = await anext(chunks)
-        except Exception as error:  # noqa: BLE001
-            return _failure(self._hx, self._desk, error, request, opened=True)
+            stream = await AsyncChatStream(open_stream, Callbacks(), self._workers)
+            make = core.chunk_maker(stream, include_usage=plan.request.include_usage)
+            chunks = async_chunks_of(stream, make, core.remembered)
+            first = await _first(chunks)
+        except BaseException:
+            given_up.set()
+            raise
         events = _derived(self._hx, _AsyncEvents, "AsyncByteStream")(first, chunks, stream)
         return self._hx.Response(200, headers=stream_headers(stream.request_id), stream=events)
+
+
+async def _first(chunks: AsyncIterator[Chunk]) -> Chunk:
+    try:
+        return await anext(chunks)
+    except Exception as error:
+        raise _FirstEventError from error
 
 
 class _AsyncEvents:
@@ -274,9 +293,14 @@ def _response(hx: Any, answer: Answer) -> Any:
     return hx.Response(answer.status, headers=dict(answer.headers), content=answer.body)
 
 
-def _failure(hx: Any, desk: Desk, error: Exception, request: Any, *, opened: bool = False) -> Any:
+class _FirstEventError(Exception):
+    """A stream was open and failed before its first event; the cause says how."""
+
+
+def _failure(hx: Any, desk: Desk, error: BaseException, request: Any) -> Any:
     """The response that tells of an error; raises the library's own exception where the service was not reached."""
+    opened = isinstance(error, _FirstEventError)
     try:
-        return _response(hx, desk.failed(error, opened=opened))
+        return _response(hx, desk.failed((error.__cause__ or error) if opened else error, opened=opened))
     except Unreachable as verdict:
         raise getattr(hx, verdict.name)(str(verdict), request=request) from None
