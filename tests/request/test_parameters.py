@@ -17,6 +17,8 @@ from tests.request.service import (
     QWEN,
     USER,
     built,
+    call,
+    result,
     steps_of,
     tool,
 )
@@ -70,6 +72,9 @@ SENT: list[tuple[str, str, dict[str, Any], dict[str, Any], set[str]]] = [
     ("extra is allow-listed", CLAUDE, {"extra": {"messages": [], "modelId": "x", "Foo": 1}}, {}, {"drop_extra"}),
     ("extra guardrail", CLAUDE, {"extra": {"guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1"}}},
      {"guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1"}}, set()),
+    ("white space stops no Claude", CLAUDE, {"stop": ["\n", "END"]}, {"inferenceConfig": {"stopSequences": ["END"]}}, {"drop_stop_sequences"}),
+    ("but others", NOVA, {"stop": "\n"}, {"inferenceConfig": {"stopSequences": ["\n"]}}, set()),
+    ("variables are for prompts", CLAUDE, {"prompt_variables": {"a": "b"}}, {}, {"drop_member"}),
     ("own fields win", CLAUDE, {"top_k": 5, "additional_model_request_fields": {"top_k": 6}},
      {"additionalModelRequestFields": {"top_k": 6}}, set()),
 ]  # fmt: skip
@@ -90,6 +95,23 @@ def test_tools_in_extra_are_added_and_a_choice_is_merged() -> None:
     config = built(CLAUDE, [USER], [tool()], extra=extra).kwargs["toolConfig"]
     assert [block["toolSpec"]["name"] for block in config["tools"]] == ["read", "g"]
     assert config["toolChoice"] == {"any": {}}
+
+
+def test_tools_in_extra_are_tools_like_any_other() -> None:
+    spec = {"toolSpec": {"name": "my.read", "inputSchema": {"json": {"type": "object"}}}}
+    messages = [USER, {"role": "assistant", "tool_calls": [call("a", "my.read")]}, result("a")]
+    request = built(CLAUDE, messages, extra={"toolConfig": {"tools": [spec]}})
+    assert request.kwargs["messages"][1]["content"][0]["toolUse"]["toolUseId"] == "a"
+    assert list(request.tool_names.values()) == ["my.read"]
+
+
+def test_cache_points_in_extra_count_among_the_others() -> None:
+    system = [{"role": "system", "content": "x" * 20_000}]
+    answer = {"role": "assistant", "content": "x" * 20_000}
+    point = {"cachePoint": {"type": "default"}}
+    extra = {"system": [block for n in range(6) for block in ({"text": str(n)}, point)]}
+    request = built(CLAUDE, [*system, USER, answer, USER], [tool()], extra=extra)
+    assert request.kwargs["system"].count(point) == 4
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
@@ -118,6 +140,27 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"response_format": {"type": "xml"}}, "response_format.type: unknown type 'xml'"),
     ({"response_format": {"type": "json_schema", "json_schema": {}}}, "json_schema.schema: a json_schema without"),
     ({"effort": "x" * 17}, "effort: longer than 16"),
+    ({"effort": 5}, "effort: a int, expected a text"),
+    ({"user": 5}, "user: a int"),
+    ({"base_model": []}, "base_model: a list"),
+    ({"reasoning_effort": ["high"]}, "reasoning_effort: a list"),
+    ({"reasoning": {"effort": ["high"]}}, "reasoning.effort: a list"),
+    ({"reasoning": {"max_tokens": "x"}}, "reasoning.max_tokens: not a whole number"),
+    ({"reasoning": ["high"]}, "reasoning: a list"),
+    ({"thinking": {"type": "enabled", "budget_tokens": "x"}}, "thinking.budget_tokens: not a whole number"),
+    ({"thinking_budget": "1024"}, "thinking_budget: a str"),
+    ({"volatile_tail": -1}, "volatile_tail: a int, expected a number from 0 on"),
+    ({"service_tier": ["flex"]}, "service_tier: \\['flex'\\] is none of"),
+    ({"anthropic_beta": 5}, "anthropic_beta: a int"),
+    ({"system_tools": "nova_grounding"}, "system_tools: a str, expected a list of texts"),
+    ({"functions": 5}, "functions: a int"),
+    ({"prompt_variables": "x"}, "prompt_variables: a str"),
+    ({"prompt_caching": "off"}, "prompt_caching: a str, expected True, False or drop-in"),
+    ({"additional_model_response_field_paths": [5]}, "additional_model_response_field_paths: a list"),
+    ({"extra": {"inferenceConfig": 5}}, "extra.inferenceConfig: not an object"),
+    ({"extra": {"system": "be brief"}}, "extra.system: not a list"),
+    ({"extra": {"system": ["be brief"]}}, "extra.system: not a list of objects"),
+    ({"extra": {"toolConfig": {"tools": 5}}}, "extra.toolConfig: not a list of objects"),
 ]
 
 

@@ -40,6 +40,10 @@ def test_a_tool_of_the_same_name_keeps_it() -> None:
     request = built(NOVA, [USER], [tool("structured_output")], response_format=FORMAT)
     assert request.structured is not None
     assert request.structured.tool_name == "structured_output_2"
+    names = ["structured_output", "structured_output_2"]
+    request = built(CLAUDE_4_7, [USER], [tool(name) for name in names], response_format=FORMAT)
+    assert request.structured is not None
+    assert request.structured.tool_name == "structured_output_3"
 
 
 @pytest.mark.parametrize("model", [LLAMA, CLAUDE_5_5])

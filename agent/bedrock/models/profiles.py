@@ -111,6 +111,7 @@ class ModelProfile:
     sampling: Sampling = "all"
     top_k: tuple[str, ...] = ()  # the path inside additionalModelRequestFields; empty: the field is refused
     stop_sequences: bool = True
+    blank_stop_sequences: bool = True  # such as "\n"
     max_output: int | None = None  # the largest maxTokens that is accepted
     context: int = 128_000
 
@@ -179,12 +180,14 @@ PROFILES: tuple[Row, ...] = (
             "s3_sources": NO_KIND,
             "replay": "signed",
             "top_k": ("top_k",),
+            "blank_stop_sequences": False,
             "beta_field": True,
             "max_output": 4096,
             "context": 200_000,
         },
         "recorded 2025: leading assistant, text/image/PDF beside a tool result, image and PDF inside one, top_k; refused "
-        "s3Uri and video. Unsigned thinking is refused (thread pydantic-ai 7908)",
+        "s3Uri and video. Unsigned thinking is refused (thread pydantic-ai 7908); 'each stop sequence must contain "
+        "non-whitespace' (documented)",
     ),
     Row(
         _CLAUDE + r"-instant|" + _CLAUDE + "$",

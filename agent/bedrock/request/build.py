@@ -34,7 +34,7 @@ from .parameters import (
     response_field_paths,
     service_tier,
 )
-from .structured import StructuredOutput, instruction, output_tool, plan_structured_output, text_format
+from .structured import STRUCTURED_TOOL, StructuredOutput, instruction, output_tool, plan_structured_output, text_format
 from .tools import convert_tools, legacy_tools, read_tool_choice, system_tools, tool_choice_block
 from .turns import legal_turns
 
@@ -66,8 +66,10 @@ def build_request(
     context = Context(model, profile_for(model, asked.base_model), asked)
     report_options_without_place(context)
 
+    extra, extra_system, extra_tools = _taken_apart(extra_members(context), context)
     system, turns = read_messages(messages, context)
-    tool_blocks, choice, plan = _plan_tools(tools, context)
+    system = [*system, *extra_system]
+    tool_blocks, choice, plan = _plan_tools([*(tools or ()), *extra_tools], context)
     context.sends_tools = bool(tool_blocks)
     context.thinks = asks_to_think(context)
     system, turns = _plan_system(system, turns, plan, context)
@@ -93,7 +95,7 @@ def build_request(
         "serviceTier": service_tier(context),
         "outputConfig": _output_config(plan, fields, context),
     }
-    members = _settle_members(_with_extra(members, context), context)
+    members = _settle_members(deep_merge(members, extra), context)
     kwargs = {"modelId": model, **{name: value for name, value in members.items() if value}}
     return ConverseRequest(kwargs, tuple(context.repairs), context.tool_names, plan)
 
@@ -107,12 +109,12 @@ def _nothing_said(context: Context) -> list[Turn]:
 
 
 def _plan_tools(
-    tools: Iterable[Any] | None, context: Context
+    tools: Iterable[Any], context: Context
 ) -> tuple[list[Block], str | tuple[str, str] | None, StructuredOutput | None]:
     """(tools to send, the choice between them, the plan for a structured answer)."""
     options = context.options
     choice = read_tool_choice(options.tool_choice if options.tool_choice is not None else options.function_call)
-    given = [*(tools or ()), *legacy_tools(options.functions or ())]
+    given = [*tools, *legacy_tools(options.functions or ())]
     plan = plan_structured_output(context, forced_tool_allowed=choice in (None, "auto", "any"))
     if not context.profile.tools:
         if given:
@@ -123,8 +125,10 @@ def _plan_tools(
     if plan is None or plan.mode != "tool":
         return blocks, choice, plan
     names = {tool[kind]["name"] for tool in blocks for kind in tool if "name" in tool[kind]}
-    if plan.tool_name in names:
-        plan = replace(plan, tool_name=f"{plan.tool_name}_2")
+    number = 1
+    while plan.tool_name in names:
+        number += 1
+        plan = replace(plan, tool_name=f"{STRUCTURED_TOOL}_{number}")
     # Beside the caller's own tools the model may call any of them first; the answer is still a call of this one.
     return [*blocks, output_tool(plan)], "any" if blocks else ("tool", plan.tool_name), plan
 
@@ -156,22 +160,14 @@ def _output_config(plan: StructuredOutput | None, fields: Mapping[str, Any], con
     return config
 
 
-def _with_extra(members: dict[str, Any], context: Context) -> dict[str, Any]:
-    """The caller's Converse members merged in; system blocks and tools are added, never replaced."""
-    extra = extra_members(context)
-    if not extra:
-        return members
-    added_system = extra.pop("system", None) or []
-    tool_config = extra.get("toolConfig")
-    added_tools = []
-    if isinstance(tool_config, Mapping):
-        added_tools = list(tool_config.get("tools") or ())
-        extra["toolConfig"] = {key: value for key, value in tool_config.items() if key != "tools"}
-    merged = deep_merge(members, extra)
-    merged["system"] = [*members["system"], *added_system]
-    if added_tools:
-        merged["toolConfig"]["tools"] = [*members["toolConfig"].get("tools", ()), *added_tools]
-    return merged
+def _taken_apart(extra: dict[str, Any], context: Context) -> tuple[dict[str, Any], list[Block], list[Any]]:
+    """(`extra` to be merged in, its system blocks, its tools): these two join the caller's own before anything is decided."""
+    system: list[Block] = extra.pop("system", [])
+    if any("cachePoint" in block for block in system):
+        context.kinds.add("cachePoint")
+    tool_config = extra.get("toolConfig", {})
+    tools = tool_config.pop("tools", [])
+    return extra, system, tools
 
 
 def _settle_members(members: dict[str, Any], context: Context) -> dict[str, Any]:

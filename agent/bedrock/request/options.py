@@ -1,7 +1,7 @@
 """The options of a request, each with its default; and an OpenAI body taken apart into them.
 
-In come keyword arguments or the JSON body of a chat-completions call; out goes a frozen `RequestOptions`. Nothing is
-converted or judged here.
+In come keyword arguments or the JSON body of a chat-completions call; out goes a frozen `RequestOptions`. A value of a
+type that cannot be meant raises with the option's name; what a value says is read elsewhere, and nothing is converted.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
+
+from ..errors import InvalidRequestError
 
 Fetch = Callable[[str], tuple[bytes, str]]
 
@@ -94,6 +96,42 @@ class RequestOptions:
     lenient_images: bool = False
     base_model: str | None = None
     reasoning_store: Any = None
+
+    def __post_init__(self) -> None:
+        for name, (fits, expected) in _TYPES.items():
+            value = getattr(self, name)
+            if value is not None and not fits(value):
+                raise InvalidRequestError(f"a {type(value).__name__}, expected {expected}", field=name)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray))
+
+
+def _are_texts(value: Any) -> bool:
+    return _is_list(value) and all(isinstance(item, str) for item in value)
+
+
+_TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(
+        ("user", "prompt_cache_key", "reasoning_effort", "effort", "cache_ttl", "base_model"), (_is_text, "a text")
+    ),
+    **dict.fromkeys(("thinking_budget", "volatile_tail"), (_is_count, "a number from 0 on")),
+    **dict.fromkeys(("system_tools", "additional_model_response_field_paths"), (_are_texts, "a list of texts")),
+    "functions": (_is_list, "a list"),
+    "anthropic_beta": (lambda value: isinstance(value, str) or _are_texts(value), "a text or a list of texts"),
+    "reasoning": (lambda value: not _is_list(value) and not _is_count(value), "an effort or an object"),
+    "prompt_variables": (lambda value: isinstance(value, Mapping), "an object"),
+    "prompt_caching": (lambda value: isinstance(value, bool) or value == "drop-in", "True, False or drop-in"),
+}
 
 
 OPTION_NAMES = frozenset(field.name for field in fields(RequestOptions))

@@ -12,8 +12,9 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequestError
+from ..models.ids import split_model_id
 from .options import CONVERSE_MEMBERS
-from .reading import as_mapping, clean_text, plain_json
+from .reading import as_mapping, clean_text, is_blank, plain_json, whole_number
 from .thinking import REASONING_FIELDS, Wish, read_wish, thinking_fields, thinks
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _MAX_STOP_SEQUENCES = 2500
 _MAX_METADATA_PAIRS = 16
 _METADATA_TEXT = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,\-.]*")
+_LIST_MEMBERS = frozenset({"system", "additionalModelResponseFieldPaths"})
 _TIERS = {"priority": "priority", "flex": "flex", "reserved": "reserved", "default": None, "auto": None,
           "standard": None, "standard_only": None}  # fmt: skip
 
@@ -63,20 +65,12 @@ def max_tokens(context: Context) -> int | None:
     wanted = options.max_completion_tokens if options.max_completion_tokens is not None else options.max_tokens
     if wanted is None:
         return None
-    whole = _whole_number(wanted, field, at_least=1)
+    whole = whole_number(wanted, field, at_least=1)
     bound = context.profile.max_output
     if bound is not None and whole > bound:
         context.repair("clamp_max_tokens", None, f"{field} was lowered to the model's bound of {bound}")
         return bound
     return whole
-
-
-def _whole_number(value: Any, field: str, *, at_least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or int(value) != value:
-        raise InvalidRequestError("not a whole number", field=field)
-    if value < at_least:
-        raise InvalidRequestError(f"smaller than {at_least}", field=field)
-    return int(value)
 
 
 def _sampling(context: Context, *, thinking: bool) -> dict[str, float]:
@@ -121,7 +115,14 @@ def _stop_sequences(context: Context) -> list[str]:
     if stops and not context.profile.stop_sequences:
         context.warn("drop_stop_sequences", "stop sequences were left out: the model refuses them")
         return []
-    return stops
+    return stops if context.profile.blank_stop_sequences else _without_blank_stops(stops, context)
+
+
+def _without_blank_stops(stops: list[str], context: Context) -> list[str]:
+    said = [stop for stop in stops if not is_blank(stop)]
+    if len(said) < len(stops):
+        context.warn("drop_stop_sequences", "stop sequences of white space were left out: the model refuses them")
+    return said
 
 
 # --------------------------------------------------------------------------------------------------- additional fields
@@ -203,7 +204,7 @@ def _add_top_k(fields: dict[str, Any], context: Context) -> None:
     wanted = context.options.top_k
     if wanted is None:
         return
-    value = _whole_number(wanted, "top_k", at_least=0)
+    value = whole_number(wanted, "top_k", at_least=0)
     path = context.profile.top_k
     if not path or thinks(fields):
         context.repair("drop_sampling", None, "top_k was left out: not taken by the model, or not while it thinks")
@@ -331,7 +332,7 @@ def service_tier(context: Context) -> dict[str, str]:
         return {}
     mapping = as_mapping(given)
     word = mapping.get("type") if mapping is not None else given
-    if word not in _TIERS:
+    if not isinstance(word, str) or word not in _TIERS:
         raise InvalidRequestError(f"{word!r} is none of auto, default, priority, flex, reserved", field="service_tier")
     tier = _TIERS[word]
     return {"type": tier} if tier else {}
@@ -353,6 +354,9 @@ def performance_config(context: Context) -> dict[str, Any]:
 def prompt_variables(context: Context) -> dict[str, Any]:
     """promptVariables from plain texts or Converse's own values."""
     given = context.options.prompt_variables or {}
+    if given and not (identity := split_model_id(context.model)).is_prompt and identity.base:
+        context.warn("drop_member", "promptVariables was left out: only a stored prompt has variables")
+        return {}
     return {str(name): _prompt_value(value) for name, value in given.items()}
 
 
@@ -395,9 +399,25 @@ def extra_members(context: Context) -> dict[str, Any]:
     if unknown:
         context.warn("drop_extra", f"extra members that Converse does not know were left out: {', '.join(unknown)}")
     read_elsewhere = ("guardrailConfig", "requestMetadata", "additionalModelRequestFields")
-    return {
+    members = {
         key: plain_json(value) for key, value in extra.items() if key in CONVERSE_MEMBERS and key not in read_elsewhere
     }
+    for name, value in members.items():
+        _check_member(name, value)
+        members[name] = dict(value) if isinstance(value, dict) else list(value)  # the builder's own, to take apart
+    return members
+
+
+def _check_member(name: str, value: Any) -> None:
+    """What `extra` brings is merged into other members, so its frame has to be right; what is in it is the caller's."""
+    if name in _LIST_MEMBERS:
+        if not isinstance(value, list):
+            raise InvalidRequestError("not a list", field=f"extra.{name}")
+    elif not isinstance(value, dict):
+        raise InvalidRequestError("not an object", field=f"extra.{name}")
+    items = value if name == "system" else value.get("tools", []) if name == "toolConfig" else []
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise InvalidRequestError("not a list of objects", field=f"extra.{name}")
 
 
 def report_options_without_place(context: Context) -> None:

@@ -13,6 +13,8 @@ from itertools import islice
 from math import isfinite
 from typing import Any
 
+from ..errors import InvalidRequestError
+
 _ATTRIBUTES = (
     "role", "content", "tool_calls", "tool_call_id", "name", "id", "type", "function", "arguments", "text",
     "reasoning_content", "reasoning_details", "thinking_blocks", "bedrock_content_blocks", "is_error", "status",
@@ -116,6 +118,15 @@ def _foreign(value: Any) -> Any:
     if mapping is not None:
         return {clean_text(str(key)): plain_json(item) for key, item in mapping.items()}
     return clean_text(str(value))
+
+
+def whole_number(value: Any, field: str, *, at_least: int) -> int:
+    """`value` as an int; raises with the option's name where it is none, or smaller."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or int(value) != value:
+        raise InvalidRequestError("not a whole number", field=field)
+    if value < at_least:
+        raise InvalidRequestError(f"smaller than {at_least}", field=field)
+    return int(value)
 
 
 def is_blank(text: str) -> bool:

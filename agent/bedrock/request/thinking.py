@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequestError
-from .reading import as_mapping
+from .reading import as_mapping, whole_number
 
 if TYPE_CHECKING:
     from .context import Context
@@ -60,6 +60,8 @@ def _refined(wish: Wish, later: Wish) -> Wish:
 def _from_effort(effort: str | None, field: str) -> Wish:
     if effort is None or effort == "default":
         return Wish()
+    if not isinstance(effort, str):
+        raise InvalidRequestError(f"a {type(effort).__name__}, expected a text", field=field)
     if effort in _OFF:
         return Wish(on=False)
     return Wish(on=True, level=_level(effort, field))
@@ -80,7 +82,8 @@ def _from_reasoning(reasoning: Any) -> Wish:
         return Wish()
     wish = _from_effort(fields.get("effort"), "reasoning.effort")
     if fields.get("max_tokens"):
-        wish = _refined(wish, Wish(on=True, budget=int(fields["max_tokens"])))
+        budget = whole_number(fields["max_tokens"], "reasoning.max_tokens", at_least=1)
+        wish = _refined(wish, Wish(on=True, budget=budget))
     if fields.get("enabled") is not None:
         wish = _refined(wish, Wish(on=bool(fields["enabled"])))
     return wish
@@ -104,7 +107,9 @@ def _from_thinking(thinking: Any) -> Wish:
     if kind not in (None, "enabled", "adaptive"):
         form["type"] = kind
     budget = fields.get("budget_tokens")
-    return Wish(on=True, budget=int(budget) if budget is not None else None, form=form or None)
+    if budget is not None:
+        budget = whole_number(budget, "thinking.budget_tokens", at_least=1)
+    return Wish(on=True, budget=budget, form=form or None)
 
 
 def thinking_fields(wish: Wish, max_tokens: int | None, context: Context) -> dict[str, Any]:
