@@ -67,8 +67,14 @@ class Backends:
         self._lock = threading.Lock()
 
     def with_options(self, **changes: Any) -> Backends:
-        """The same backends with other arguments; they have connections of their own."""
-        return Backends(self.configuration, **{**self._arguments, **changes})
+        """The same backends with other arguments; they have connections of their own.
+
+        Where a credential is among the changes, none of the others stays: two callers' are never mixed.
+        """
+        kept = self._arguments
+        if any(changes.get(name) is not None for name in CREDENTIAL_ARGUMENTS):
+            kept = {name: value for name, value in kept.items() if name not in CREDENTIAL_ARGUMENTS}
+        return Backends(self.configuration, **{**kept, **changes})
 
     def bedrock(self, name: str | None = None) -> ConfiguredBedrock:
         """The backend of that name, or the default one; SettingsError where there is none."""

@@ -79,7 +79,7 @@ def create_app(configuration: Configuration = NO_CONFIGURATION, **arguments: Any
         routing.Route(path, Endpoint(path, getattr(service, name), service, open_to_all=free), methods=[method])
         for method, path, name, free in PATHS
     ]
-    app: Starlette = applications.Starlette(routes=routes, lifespan=lifespan)
+    app: Starlette = applications.Starlette(routes=routes, lifespan=lifespan, exception_handlers={405: _no_such_method})
     app.state.service = service
     app.router.default = _no_such_path
     app.router.redirect_slashes = False
@@ -105,6 +105,12 @@ async def _no_such_path(scope: Any, receive: Any, send: Any) -> None:
         message += " Tell the runtime to use chat completions instead of the Responses API."
     refused = RefusedError(404, "unknown_url", message)
     await exchange.answer(404, {**JSON_HEADERS, "x-should-retry": "false"}, refused.body)
+
+
+async def _no_such_method(request: Any, error: Any) -> Any:
+    refused = RefusedError(405, "method_not_allowed", f"{request.method} is not what {request.url.path} is asked by.")
+    headers = {**JSON_HEADERS, **(error.headers or {})}
+    return needed("starlette.responses").Response(refused.body, 405, headers)
 
 
 def create_server(configuration: Configuration = NO_CONFIGURATION, **arguments: Any) -> uvicorn.Server:
