@@ -59,6 +59,12 @@ def check_recordings(arguments: Sequence[str]) -> int:
     return _inside("workshop.recordings", arguments)
 
 
+def bench(arguments: Sequence[str]) -> int:
+    """Measure the adapter beside bare boto3; --peers adds other adapters that are installed, --speed orjson."""
+    os.chdir(environment.ROOT)
+    return _inside("tests.bench", arguments)
+
+
 def test_hermes(arguments: Sequence[str]) -> int:
     """Run Hermes Agent's own loop on the adapter, in an environment of its own."""
     from workshop import hermes
@@ -80,6 +86,7 @@ TASKS: dict[str, Callable[[Sequence[str]], int]] = {
     "demo": demo,
     "fuzz": fuzz,
     "check-recordings": check_recordings,
+    "bench": bench,
     "vendor": vendor.main,
     "test-hermes": test_hermes,
     "test-runtimes": test_runtimes,

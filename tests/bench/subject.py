@@ -1,0 +1,167 @@
+"""One subject in a process of its own: `python -m tests.bench.subject NAME ENDPOINTS [CONNECTIONS]`.
+
+ENDPOINTS is JSON, {"plain": url, "tls": url}. Commands come as JSON lines on standard input; answers go out likewise.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.bench.replies import SCRIPTS
+from tests.bench.subjects import Heard, Subject, subject_class
+from tests.bench.workloads import WORKLOADS, Workload, short
+
+Answer = dict[str, Any]
+
+
+class Bench:
+    """A subject and what it has prepared."""
+
+    def __init__(self, name: str, endpoints: dict[str, str], connections: int) -> None:
+        self._name = name
+        self._endpoints = endpoints
+        self._connections = connections
+        self._subjects: dict[bool, Subject] = {}
+        self._prepared: dict[str, Any] = {}
+
+    def _subject(self, *, tls: bool = False) -> Subject:
+        if tls not in self._subjects:
+            endpoint = self._endpoints["tls" if tls else "plain"]
+            self._subjects[tls] = subject_class(self._name)(endpoint, self._connections)
+        return self._subjects[tls]
+
+    def check(self, name: str) -> Answer:
+        """Whether the subject hears what the server says in this workload; warms up on the way."""
+        workload = WORKLOADS[name]
+        subject = self._subject(tls=workload.tls)
+        prepared = self._prepare(workload, subject)
+        heard = subject.heard(prepared) if workload.streamed else subject.whole(prepared)
+        script = SCRIPTS[workload.reply]
+        expected = Heard(*("".join(pieces) for pieces in (script.text, script.reasoning, script.arguments)))
+        if heard != expected:
+            said = {name: len(getattr(heard, name)) for name in ("text", "reasoning", "arguments")}
+            raise AssertionError(f"heard something else: lengths {said}")
+        return {}
+
+    def measure(self, name: str) -> Answer:
+        """Seconds of CPU and of time per unit of the workload."""
+        workload = WORKLOADS[name]
+        subject = self._subject(tls=workload.tls)
+        prepared = [self._prepare(workload, subject) for _ in range(workload.repeat)]
+        gc.collect()
+        cpu, wall = time.process_time(), time.perf_counter()
+        for one in prepared:
+            if workload.crowd:
+                subject.crowd(one, workload.crowd, _nothing)
+            elif workload.streamed:
+                subject.stream(one, _nothing)
+            else:
+                subject.whole(one)
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        runs = workload.repeat * workload.units
+        return {"cpu": cpu / runs, "wall": wall / runs}
+
+    def _prepare(self, workload: Workload, subject: Subject) -> Any:
+        if workload.name not in self._prepared:
+            self._prepared[workload.name] = workload.conversation()
+            if not workload.fresh:
+                self._prepared[workload.name] = subject.prepare(self._prepared[workload.name])
+        kept = self._prepared[workload.name]
+        return subject.prepare(kept.fresh()) if workload.fresh else kept
+
+    def forget(self, name: str) -> Answer:
+        """Drop what was prepared for a workload."""
+        self._prepared.pop(name, None)
+        return {}
+
+    def lag(self) -> Answer:
+        """Seconds from the server's writing of each delta to the reader, and to the first of them from the call."""
+        subject = self._subject()
+        prepared = subject.prepare(short("clock-50"))
+        lags: list[float] = []
+
+        def note(text: str) -> None:
+            now = time.monotonic()
+            if text:
+                lags.append(now - float(text))
+                firsts.append(now)
+
+        firsts: list[float] = []
+        since = time.monotonic()
+        subject.stream(prepared, note)
+        return {"lags": lags, "first": firsts[0] - since}
+
+    def memory(self) -> Answer:
+        """Resident bytes of this process while 50 streams are half read."""
+        subject = self._subject()
+        prepared = subject.prepare(short("paced-50"))
+        subject.stream(prepared, _nothing)
+        seen: list[int] = []
+
+        def look() -> None:
+            time.sleep(0.35)
+            seen.append(resident_bytes())
+
+        threading.Thread(target=look).start()
+        subject.crowd(prepared, 50, _nothing)
+        return {"bytes": seen[0]}
+
+    def conversion(self, turns: int) -> Answer:
+        """Seconds of CPU to build the request of a history of so many turns."""
+        from agent.bedrock.request.build import build_request
+
+        from .workloads import MODEL, history
+
+        conversation = history(turns, size=200)
+        repeat = max(2, 2000 // turns)
+        fresh = [conversation.fresh() for _ in range(repeat)]
+        gc.collect()
+        since = time.process_time()
+        for one in fresh:
+            build_request(MODEL, one.messages, one.tools)
+        return {"cpu": (time.process_time() - since) / repeat}
+
+
+def resident_bytes() -> int:
+    """The resident set of this process; where /proc is missing, the most it ever was."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _nothing(_: str) -> None:
+    """A callback that costs next to nothing."""
+
+
+def serve(bench: Bench) -> None:
+    """Do what standard input says, until it ends."""
+    for line in sys.stdin:
+        command = json.loads(line)
+        try:
+            answer = getattr(bench, command.pop("do"))(**command)
+        except Exception as error:  # noqa: BLE001 - whatever a peer raises is told, and ends only its own column
+            answer = {"error": f"{type(error).__name__}: {error}"[:300]}
+        print(json.dumps(answer), flush=True)
+
+
+def main(arguments: list[str]) -> None:
+    """Be a subject."""
+    if "--without-orjson" in arguments:
+        arguments.remove("--without-orjson")
+        sys.modules["orjson"] = None  # type: ignore[assignment]
+    serve(Bench(arguments[0], json.loads(arguments[1]), int(arguments[2])))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
