@@ -172,6 +172,7 @@ def build_converse_kwargs(
     guardrail_config: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Keyword arguments for boto3's `converse` and `converse_stream`; `max_tokens=None` sends no cap."""
+    from .bedrock.carriers import REMEMBERED
     from .bedrock.faces.behind import base_model_of
     from .bedrock.faces.client import notes_of
     from .bedrock.faces.environment import call_options, prompt_caching
@@ -191,6 +192,7 @@ def build_converse_kwargs(
         stop_sequences=stop_sequences,
         prompt_caching="drop-in" if prompt_caching() else False,
         lenient_images=True,
+        reasoning_store=REMEMBERED,
         base_model=base_model_of(model, _get_bedrock_control_client),
         **options,
     )
@@ -237,7 +239,7 @@ def normalize_converse_response(response: Mapping[str, Any]) -> Completion:
     from .bedrock.chat import complete
     from .bedrock.notes import notes_of_answer
 
-    return complete(response, notes_of_answer(response), tool_names=_names_of(response))
+    return _remembered(complete(response, notes_of_answer(response), tool_names=_names_of(response)))
 
 
 def normalize_converse_stream_events(event_stream: Any) -> Completion:
@@ -271,7 +273,16 @@ def stream_converse_with_callbacks(
         text_after_tools=False,
     ).watch()
     notes = notes_of_answer(event_stream)
-    return ChatStream(event_stream, notes, watch=watch, tool_names=_names_of(event_stream)).completion()
+    return _remembered(ChatStream(event_stream, notes, watch=watch, tool_names=_names_of(event_stream)).completion())
+
+
+def _remembered(completion: Completion) -> Completion:
+    """The completion, its reasoning kept for the turn that brings the tool results: loops keep text and calls only."""
+    from .bedrock.carriers import REMEMBERED
+
+    message: Any = completion.message  # read like a mapping, which it is in all but name
+    REMEMBERED.remember(message)
+    return completion
 
 
 def _names_of(answer: Any) -> Any:

@@ -16,7 +16,7 @@ import pytest
 
 from agent import bedrock_adapter as adapter
 from agent.bedrock.errors import SettingsError, TruncatedResponseError
-from agent.bedrock.testing import FakeBedrock, Reply, Text, ToolCall
+from agent.bedrock.testing import FakeBedrock, Reasoning, Redacted, Reply, Text, ToolCall
 
 CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 NOVA = "us.amazon.nova-pro-v1:0"
@@ -769,3 +769,35 @@ class TestOptionsFromTheEnvironment:
         adapter.call_converse("us-east-1", CLAUDE, HELLO)
         adapter.call_converse_stream("us-east-1", CLAUDE, HELLO)
         assert [request.body["serviceTier"] for request in fake.requests] == [{"type": "priority"}] * 2
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_signed_reasoning_goes_back_though_the_loop_keeps_text_and_calls_only(
+    fake: FakeBedrock, streamed: bool
+) -> None:
+    """Hermes 0.19 builds its history from content, tool calls and bare reasoning text, stripped of white space."""
+    tools = [{"type": "function", "function": {"name": "get.weather", "parameters": {"type": "object"}}}]
+    wire_name = adapter.build_converse_kwargs(CLAUDE, HELLO, tools)["toolConfig"]["tools"][0]["toolSpec"]["name"]
+    blocks = (Reasoning("think", "c2ln"), Redacted(b"\x00\xff"), Text("  So. "), ToolCall(wire_name, {"city": "Rome"}))
+    fake.queue(Reply(*blocks), Reply("Sunny."))
+    ask = adapter.call_converse_stream if streamed else adapter.call_converse
+    message = ask("us-east-1", CLAUDE, HELLO, tools).choices[0].message
+    [made] = message.tool_calls or []
+    kept = {
+        "role": "assistant",
+        "content": (message.content or "").strip(),
+        "reasoning_content": message.reasoning_content,
+        "tool_calls": [
+            {
+                "id": made.id,
+                "type": "function",
+                "function": {"name": made.function.name, "arguments": '{ "city":"Rome" }'},
+            }
+        ],
+    }
+    ask("us-east-1", CLAUDE, [*HELLO, kept, {"role": "tool", "tool_call_id": made.id, "content": "sunny"}], tools)
+    reasoning, redacted, text, use, *_ = fake.requests[1].body["messages"][1]["content"]
+    assert reasoning["reasoningContent"] == {"reasoningText": {"text": "think", "signature": "c2ln"}}
+    assert redacted["reasoningContent"] == {"redactedContent": "AP8="}
+    assert text == {"text": "So."}
+    assert (use["toolUse"]["name"], use["toolUse"]["input"]) == (wire_name, {"city": "Rome"})

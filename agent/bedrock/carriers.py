@@ -13,7 +13,7 @@ import re
 import threading
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
@@ -138,7 +138,8 @@ class ReasoningStore:
     def __init__(self, max_bytes: int = 16_000_000) -> None:
         self.max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._outlines: OrderedDict[bytes, bytes] = OrderedDict()
+        self._outlines: OrderedDict[bytes, tuple[str, bytes]] = OrderedDict()
+        self._ids: Counter[str] = Counter()  # to know at once that an id was never met
         self._size = 0
 
     def remember(self, message: Mapping[str, Any]) -> None:
@@ -151,23 +152,26 @@ class ReasoningStore:
         with self._lock:
             for call in calls:
                 function = call["function"]
-                self._put(_key(call["id"], function["name"], function["arguments"]), payload)
+                self._put(call["id"], _key(call["id"], function["name"], function["arguments"]), payload)
 
     def look_up(self, call_id: str, name: str, arguments: str) -> Outline | None:
         """The outline of the answer in which this call was made, or None."""
+        if call_id not in self._ids:
+            return None
         key = _key(call_id, name, arguments)
         with self._lock:
-            payload = self._outlines.get(key)
-            if payload is None:
+            found = self._outlines.get(key)
+            if found is None:
                 return None
             self._outlines.move_to_end(key)
-        outline: Outline = json.loads(zlib.decompress(payload))
+        outline: Outline = json.loads(zlib.decompress(found[1]))
         return outline
 
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
             self._outlines.clear()
+            self._ids.clear()
             self._size = 0
 
     @property
@@ -175,14 +179,25 @@ class ReasoningStore:
         """Bytes held, keys included."""
         return self._size
 
-    def _put(self, key: bytes, payload: bytes) -> None:
-        old = self._outlines.pop(key, None)
-        self._size -= len(key) + len(old) if old is not None else 0
-        self._outlines[key] = payload
-        self._size += len(key) + len(payload)
+    def _put(self, call_id: str, key: bytes, payload: bytes) -> None:
+        if key in self._outlines:
+            self._drop(key)
+        self._outlines[key] = (call_id, payload)
+        self._ids[call_id] += 1
+        self._size += len(key) + len(call_id) + len(payload)
         while self._size > self.max_bytes and self._outlines:
-            dropped_key, dropped = self._outlines.popitem(last=False)
-            self._size -= len(dropped_key) + len(dropped)
+            self._drop(next(iter(self._outlines)))
+
+    def _drop(self, key: bytes) -> None:
+        call_id, payload = self._outlines.pop(key)
+        self._size -= len(key) + len(call_id) + len(payload)
+        self._ids[call_id] -= 1
+        if not self._ids[call_id]:
+            del self._ids[call_id]
+
+
+REMEMBERED = ReasoningStore()
+"""What the answers of the drop-in reasoned; the loop around it keeps their text and calls only, and has no other place."""
 
 
 def _key(call_id: str, name: str, arguments: str) -> bytes:
