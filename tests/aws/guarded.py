@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Timer
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.bedrock import Bedrock
 from agent.bedrock.aws.clients import build_runtime_client
@@ -15,9 +15,11 @@ from agent.bedrock.aws.options import CallOptions
 from agent.bedrock.aws.settings import ClientSettings
 from agent.bedrock.chat import ChatStream, complete
 from agent.bedrock.notes import CallNotes, noted
-from agent.bedrock.response.completion import Completion
 from agent.bedrock.response.frames import decoder_for
-from agent.bedrock.testing import FakeBedrock
+
+if TYPE_CHECKING:
+    from agent.bedrock.response.completion import Completion
+    from agent.bedrock.testing import FakeBedrock
 
 MODEL = "anthropic.claude-3-haiku-20240307-v1:0"
 MESSAGES: list[dict[str, Any]] = [{"role": "user", "content": [{"text": "Hi"}]}]

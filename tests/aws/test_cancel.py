@@ -15,8 +15,8 @@ import pytest
 from agent.bedrock.aws.cancel import Errand
 from agent.bedrock.errors import CallInterruptedError, DeadlineExceededError, classify
 from agent.bedrock.testing import FakeBedrock, Reply, Stall
+from tests.wire.streaming import authority_file, server_context
 
-from ..wire.streaming import authority_file, server_context
 from .guarded import BOTH, HELLO, SLACK, asking, bedrock, guarded, later, streamed, whole
 
 
@@ -47,6 +47,14 @@ def stopping(way: str, moment: threading.Event) -> dict[str, Any]:
     return {"cancel": moment} if way == "token" else {"on_interrupt_check": moment.is_set}
 
 
+def interrupted_kind(call: Callable[[], Any]) -> str:
+    """How a call ended that was given up: a stream that was open already ends quietly."""
+    try:
+        return "interrupted" if call().bedrock.interrupted else "complete"
+    except CallInterruptedError as error:
+        return classify(error).kind
+
+
 SILENCES = [Stall(-1), Stall(0)]
 """Before the headers, and before the body."""
 
@@ -58,12 +66,8 @@ def test_a_blocked_call_is_given_up(fake: FakeBedrock, ask: Any, way: str, silen
     fake.queue(Reply("Hello", fault=silence), Reply("Hello"))
     client, stop = guarded(fake), threading.Event()
     with later(0.2, stop.set) as moment:
-        try:
-            completion = ask(client, asking(**stopping(way, stop)))
-        except CallInterruptedError as error:
-            assert classify(error).kind == "interrupted"
-        else:
-            assert completion.bedrock.interrupted  # a stream that was open already ends quietly
+        kind = interrupted_kind(lambda: ask(client, asking(**stopping(way, stop))))
+        assert kind == "interrupted"
         assert time.monotonic() - moment[0] < SLACK
     assert fake.wait_for(lambda fake: fake.open_connections == 0), "the connection is discarded"
     assert ended(threads), "the thread ends with it"
@@ -86,10 +90,11 @@ def test_a_deadline_ends_the_call(fake: FakeBedrock, ask: Any, silence: Any) -> 
 
 
 def test_a_deadline_holds_for_the_whole_stream(fake: FakeBedrock) -> None:
-    fake.queue(Reply("Hello" * 20, pace=0.05, delta_size=5))
+    fake.queue(Reply("Hello" * 40, pace=0.05, delta_size=5))
+    client = guarded(fake)
     began = time.monotonic()
     with pytest.raises(DeadlineExceededError) as raised:
-        streamed(guarded(fake), asking(deadline=0.5))
+        streamed(client, asking(deadline=0.5))
     assert time.monotonic() - began < 0.5 + SLACK
     assert raised.value.partial.message.content.startswith("Hello")
 
@@ -184,7 +189,7 @@ def test_read_timeouts_of_single_calls_hold() -> None:
     with FakeBedrock([Reply("Hello", fault=Stall(-1)), Reply("Hello", delay=0.4)]) as fake:
         client = guarded(fake, read_timeout=20)
         began = time.monotonic()
-        with pytest.raises(Exception, match="(?i)read timeout") as raised:
+        with pytest.raises(Exception, match=r"(?i)read timeout") as raised:
             whole(client, asking(read_timeout=0.2))
         assert classify(raised.value).kind == "timeout"
         assert time.monotonic() - began < 0.2 + SLACK

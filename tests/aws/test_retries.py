@@ -77,7 +77,11 @@ class TestWhatIsRetried:
     @pytest.mark.parametrize(
         "fault",
         [
-            *(StreamException(name, at=at) for name in MODELLED_EXCEPTIONS[:2] + MODELLED_EXCEPTIONS[3:] for at in (0, 1)),
+            *(
+                StreamException(name, at=at)
+                for name in MODELLED_EXCEPTIONS[:2] + MODELLED_EXCEPTIONS[3:]
+                for at in (0, 1)
+            ),
             StreamException("tomorrowException", at=1),
             StreamError(at=1),
             Cut(0),
@@ -173,7 +177,7 @@ class TestWhatIsNotRetried:
     @pytest.mark.parametrize("at", [0, 1])
     def test_a_stream_that_falls_silent(self, at: int, waits: list[float]) -> None:
         with FakeBedrock([Reply("Hello", fault=Stall(at))]) as fake:
-            with pytest.raises(Exception, match="timed out|Read timed out|no event") as raised:
+            with pytest.raises(Exception, match="timed out") as raised:
                 streamed(guarded(fake, read_timeout=0.2))
             assert classify(raised.value).kind == "timeout"
             assert len(fake.requests) == 1
@@ -198,7 +202,7 @@ class TestWhatIsNotRetried:
             seen: list[Any] = []
             stream = guarded(fake).converse_stream(**HELLO)["stream"]
             with pytest.raises(ClientError):
-                seen.extend(event for event in _into(seen, stream))
+                seen.extend(stream)
             assert [next(iter(event)) for event in seen] == ["messageStart", "contentBlockDelta"]
             assert len(fake.requests) == 1
 
@@ -213,23 +217,17 @@ class TestWhatIsNotRetried:
             assert len(fake.requests) == 1
 
 
-def _into(seen: list[Any], stream: Any) -> Iterator[Any]:
-    for event in stream:
-        seen.append(event)
-    yield from ()
-
-
 class TestHowLongItWaits:
     def test_throttling_doubles_from_a_second_up_to_twenty(self, waits: list[float]) -> None:
-        with FakeBedrock(lambda request: Refusal("ThrottlingException", "slow")) as fake:
-            with pytest.raises(ClientError):
-                whole(guarded(fake, max_attempts=8))
+        throttling = FakeBedrock(lambda request: Refusal("ThrottlingException", "slow"))
+        with throttling as fake, pytest.raises(ClientError):
+            whole(guarded(fake, max_attempts=8))
         assert waits == [1, 2, 4, 8, 16, 20, 20]
 
     def test_other_faults_wait_a_tenth_of_it(self, waits: list[float]) -> None:
-        with FakeBedrock(lambda request: Refusal("InternalServerException", "down")) as fake:
-            with pytest.raises(ClientError):
-                whole(guarded(fake, max_attempts=4))
+        down = FakeBedrock(lambda request: Refusal("InternalServerException", "down"))
+        with down as fake, pytest.raises(ClientError):
+            whole(guarded(fake, max_attempts=4))
         assert waits == pytest.approx([0.1, 0.2, 0.4])
 
     @pytest.mark.parametrize(
@@ -249,7 +247,7 @@ class TestHowLongItWaits:
         from agent.bedrock.aws.retries import wait_before
         from agent.bedrock.errors import Failure
 
-        throttled = Failure("rate_limit", True, False, 429, None, None, "")  # noqa: FBT003
+        throttled = Failure("rate_limit", True, False, 429, None, None, "")
         drawn = [wait_before(throttled, 2) for _ in range(500)]
         assert 0 <= min(drawn) < 0.4
         assert 3.6 < max(drawn) <= 4
@@ -271,9 +269,8 @@ class TestHowLongItWaits:
         assert time.monotonic() - began < 5
 
     def test_no_wait_outlasts_the_deadline(self, waits: list[float]) -> None:
-        with FakeBedrock([Refusal("ThrottlingException", "slow"), GOOD]) as fake:
-            with pytest.raises(ClientError):
-                whole(guarded(fake), asking(deadline=0.9))
+        with FakeBedrock([Refusal("ThrottlingException", "slow"), GOOD]) as fake, pytest.raises(ClientError):
+            whole(guarded(fake), asking(deadline=0.9))
         assert waits == []
 
     def test_the_call_may_say_how_many_attempts(self, waits: list[float]) -> None:
@@ -307,7 +304,9 @@ class TestGivingUpWhileItWaits:
 
     def test_closing_the_stream_ends_the_wait(self) -> None:
         broken = Reply("Hello", fault=StreamException("throttlingException", at=1), headers={})
-        with FakeBedrock([broken, *[Refusal("ThrottlingException", "slow", headers={"Retry-After": "60"})] * 2]) as fake:
+        with FakeBedrock(
+            [broken, *[Refusal("ThrottlingException", "slow", headers={"Retry-After": "60"})] * 2]
+        ) as fake:
             stream = guarded(fake).converse_stream(**HELLO)["stream"]
             closing = threading.Thread(
                 target=lambda: (fake.wait_for(lambda fake: len(fake.requests) == 2), time.sleep(0.2), stream.close())

@@ -70,10 +70,13 @@ class ToldStream:
         metadata = answer.get("ResponseMetadata") or {}
         self.request_id: str | None = metadata.get("RequestId")
         self.message_stopped = False
+        self._closed = False
         self._events = self._tell(answer)
 
     def _tell(self, answer: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for event in stream_from_answer(answer):
+            if self._closed:
+                return
             self.message_stopped = self.message_stopped or "messageStop" in event
             yield event
 
@@ -82,7 +85,7 @@ class ToldStream:
 
     def close(self) -> None:
         """End it; the events that were not read are dropped."""
-        self._events = iter(())
+        self._closed = True
 
 
 # --- another model or region --------------------------------------------------------------------------------------------
@@ -124,12 +127,11 @@ def skip_who_is_cooling(call: Call) -> Call:
 
 
 def _next_fallback(call: Call, failure: Failure) -> Call | None:
-    journey = call.journey
-    if not journey.fallbacks:
+    if not call.journey.options.fallbacks:
         return None
     seconds = failure.retry_after or _COOL_DOWNS.get(failure.kind, COOL_DOWN)
     COOLING.keep((call.region, call.model), failure.kind, seconds=seconds)
-    return _directed(call, failure.kind)
+    return _directed(call, failure.kind) if call.journey.fallbacks else None
 
 
 def _directed(call: Call, reason: Kind) -> Call:

@@ -50,7 +50,7 @@ def explain_failures(call: Call, send: Send) -> Answer:
 def carry_notes(call: Call, send: Send) -> Answer:
     """Put the notes that ride on the request's messages on the answer, for whoever is handed nothing else."""
     answer = send(call)
-    notes = notes_of_request((call.journey.call or call).parameters)  # a fallback may have been asked with its own
+    notes = notes_of_request(call.as_answered.parameters)  # a fallback may have been asked with its own
     if notes is NO_NOTES:
         return answer
     noted = replace(notes, record=call.journey.record)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CallInterruptedError, DeadlineExceededError
@@ -42,7 +42,8 @@ class Journey:
     """What one call has lived through, and how it ends.
 
     `closing` is set by whoever closes its stream. `deadline` is a moment of the clock. `retries` counts only attempts
-    that followed a fault, `taken_back` what this call leaves out because the model refused it.
+    that followed a fault, `taken_back` what this call leaves out because the model refused it, `sent` what went out last, and `answered`
+    is who was asked for which operation with what, when an answer came.
     """
 
     method: str
@@ -56,7 +57,8 @@ class Journey:
     reopening: bool = False
     fallbacks: list[tuple[str | None, str | None]] = field(default_factory=list)
     taken_back: list[TakeBack] = field(default_factory=list)
-    call: Call | None = None
+    sent: dict[str, Any] | None = None
+    answered: tuple[Any, str, dict[str, Any]] | None = None
 
     @property
     def deadline(self) -> float | None:
@@ -107,6 +109,15 @@ class Call:
     parameters: dict[str, Any]
     journey: Journey
     genuine: Mapping[str, Callable[..., Answer]] = field(default_factory=dict)
+
+    @property
+    def as_answered(self) -> Call:
+        """The call as it was when an answer came: a remedy may have changed it."""
+        answered = self.journey.answered
+        if answered is None:
+            return self
+        client, operation, parameters = answered
+        return replace(self, client=client, operation=operation, parameters=parameters)
 
     @property
     def region(self) -> str:

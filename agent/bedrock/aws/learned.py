@@ -37,7 +37,8 @@ def take_back_what_was_refused(call: Call, error: Exception, failure: Failure) -
     said = service_error(error)
     if failure.kind not in _REFUSALS or said is None or len(journey.taken_back) >= MOST_PER_CALL:
         return None
-    take_back = refused_by(str(said.get("Message") or ""), _left_out(call, note=False).parameters)
+    # Not what would be sent now: another thread may have learned the same meanwhile.
+    take_back = refused_by(str(said.get("Message") or ""), journey.sent or call.parameters)
     if take_back is None or take_back in journey.taken_back:
         return None
     journey.taken_back.append(take_back)
@@ -48,7 +49,15 @@ def take_back_what_was_refused(call: Call, error: Exception, failure: Failure) -
 
 def leave_out_what_is_refused(call: Call, send: Send) -> Answer:
     """Send what the model is known to take."""
-    return send(_left_out(call, note=True))
+    parameters = call.parameters
+    names: list[dict[str, Any]] = []
+    for take_back in (*_known(call.model), *call.journey.taken_back):
+        before, parameters = parameters, without(parameters, take_back)
+        if parameters is not before:
+            names.append({"model": call.model, "left_out": take_back.name})
+    call.journey.record.learned = names
+    call.journey.sent = parameters
+    return send(call if parameters is call.parameters else replace(call, parameters=parameters))
 
 
 def keep_what_was_learned(call: Call) -> None:
@@ -61,18 +70,6 @@ def keep_what_was_learned(call: Call) -> None:
         before = known.pop(_key(take_back), take_back)
         known[_key(take_back)] = _joined(before, take_back)
     LEARNED.keep(call.model, tuple(known.values())[-_MOST_PER_MODEL:])
-
-
-def _left_out(call: Call, *, note: bool) -> Call:
-    parameters = call.parameters
-    names: list[dict[str, Any]] = []
-    for take_back in (*_known(call.model), *call.journey.taken_back):
-        before, parameters = parameters, without(parameters, take_back)
-        if parameters is not before:
-            names.append({"model": call.model, "left_out": take_back.name})
-    if note:
-        call.journey.record.learned = names
-    return call if parameters is call.parameters else replace(call, parameters=parameters)
 
 
 def _known(model: str) -> tuple[TakeBack, ...]:

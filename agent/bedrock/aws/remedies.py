@@ -43,7 +43,7 @@ def persist(call: Call, send: Send) -> Answer:
                 raise
             call = better
             continue
-        call.journey.call = call
+        call.journey.answered = (call.client, call.operation, call.parameters)
         keep_what_was_learned(call)
         return answer
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import CallInterruptedError, Failure, TruncatedResponseError, classify
 from ..notes import noted, notes_of_request
 from .explain import explain, explained
-from .journey import STREAM, Answer, Call, Journey, Send
+from .journey import STREAM, Answer, Call, Send
 from .remedies import empty_stale_pool, persist, remedied, tell_attempts
 from .retries import try_again
 
@@ -40,7 +40,7 @@ def hold_stream(call: Call, send: Send) -> Answer:
     if not hasattr(stream, "close"):
         return answer  # made by hand, by botocore's Stubber: there is nothing to open again
     build: Any = held_stream_class()
-    held = build(stream, call.journey, functools.partial(persist, send=send))
+    held = build(stream, call, functools.partial(persist, send=send))
     options = call.journey.options
     if options.deadline is not None or options.interrupt_check is not None:
         held.watch(deadline=call.journey.deadline, on_interrupt_check=options.interrupt_check)
@@ -50,9 +50,10 @@ def hold_stream(call: Call, send: Send) -> Answer:
 class HeldStream:
     """One answer as events, over as many streams as it takes; mixed into botocore's EventStream."""
 
-    def __init__(self, stream: Any, journey: Journey, open_again: Callable[[Call], Answer]) -> None:
+    def __init__(self, stream: Any, call: Call, open_again: Callable[[Call], Answer]) -> None:
         self._stream = self._proof = stream
-        self._journey = journey
+        self._call = call
+        self._journey = journey = call.journey
         self._open_again = open_again
         self._shown = False
         self._ended = False
@@ -118,7 +119,10 @@ class HeldStream:
         if not self._shown:
             opening = self._opening(source)
             self._shown = True
-            yield from opening
+            for event in opening:
+                if self._closed():
+                    break
+                yield event
         yield from source
         if not self.message_stopped and not self._closed():
             raise self._truncated()
@@ -177,9 +181,7 @@ class HeldStream:
         return True
 
     def _next_call(self, error: Exception) -> Call | None:
-        call = self._journey.call
-        if call is None:
-            return None
+        call = self._call.as_answered
         if not self._shown:
             return remedied(call, error)
         failure = classify(error)

@@ -1,0 +1,290 @@
+"""A stream that breaks off after output began: raised, begun again, or continued; nothing is ever told twice unsaid."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.eventstream import EventStream
+from botocore.exceptions import ClientError
+
+from agent.bedrock.aws.clients import build_runtime_client
+from agent.bedrock.aws.credentials import Credentials
+from agent.bedrock.aws.pace import no_waiting
+from agent.bedrock.aws.settings import ClientSettings
+from agent.bedrock.errors import CallInterruptedError, InvalidRequestError, TruncatedResponseError
+from agent.bedrock.response.events import StreamRestarted, StreamResumed
+from agent.bedrock.testing import (
+    Cut,
+    End,
+    FakeBedrock,
+    Reasoning,
+    Refusal,
+    Reply,
+    Stall,
+    Stop,
+    StreamException,
+    Text,
+    ToolCall,
+)
+
+from .guarded import HELLO, KEYS, MESSAGES, SLACK, asking, bedrock, guarded, later, streamed
+
+ASKED = [{"role": "user", "content": "Hi"}]
+THROTTLED = "throttlingException"
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting() -> Iterator[None]:
+    with no_waiting():
+        yield
+
+
+def broken(*pieces: str, at: int = 2, **more: Any) -> Reply:
+    """Text that breaks off after so many events; messageStart is one of them."""
+    return Reply(Text(pieces), fault=StreamException(THROTTLED, at=at), **more)
+
+
+def names(stream: Any) -> list[str]:
+    return [next(iter(event)) for event in stream]
+
+
+class TestRestart:
+    def test_begins_the_turn_again_and_says_so(self) -> None:
+        with FakeBedrock([broken("Hel", "lo", at=2), Reply(Text(("Good", " day")))]) as fake:
+            told: list[Any] = []
+            stream = bedrock(fake).stream(
+                HELLO["modelId"],
+                ASKED,
+                resume="restart",
+                on_text_delta=told.append,
+                on_restart=lambda attempt, reason: told.append((attempt, reason)),
+            )
+            events = list(stream)
+            completion = stream.completion()
+        assert told == ["Hel", (2, "rate_limit"), "Good", " day"]
+        assert [event for event in events if isinstance(event, StreamRestarted)] == [StreamRestarted(2, "rate_limit")]
+        assert completion.message.content == "Good day"
+        assert completion.bedrock.attempts == 2
+        assert fake.requests[0].body == fake.requests[1].body
+
+    def test_makes_up_for_a_stream_that_only_ends_too_soon(self) -> None:
+        for fault in (Stop(3), Cut(150), Cut(150, End.RESET), Cut(200, End.FIN)):
+            with FakeBedrock([Reply("Hello", fault=fault), Reply("Good day")]) as fake:
+                assert streamed(guarded(fake), asking(resume="restart")).message.content == "Good day"
+
+    def test_is_not_told_where_it_fails_and_what_was_shown_stays(self) -> None:
+        down = Refusal("InternalServerException", "down")
+        with FakeBedrock([broken("Hel", "lo"), down, down]) as fake:
+            with pytest.raises(ClientError, match=THROTTLED) as raised:
+                streamed(guarded(fake), asking(resume="restart"))
+            assert raised.value.partial.message.content == "Hel"
+            assert isinstance(raised.value.__cause__, ClientError)
+            assert len(fake.requests) == 3
+
+    def test_again_and_again_keeps_to_the_budget(self) -> None:
+        with FakeBedrock(lambda request: broken("Hel", "lo")) as fake:
+            seen: list[str] = []
+            with pytest.raises(ClientError):
+                note(seen, guarded(fake).converse_stream(**asking(resume="restart"))["stream"])
+            assert seen.count("streamRestarted") == 2
+            assert len(fake.requests) == 3
+
+    def test_a_read_timeout_is_not_made_up_for(self) -> None:
+        with FakeBedrock([Reply("Hello", fault=Stall(2)), Reply("Good day")]) as fake:
+            with pytest.raises(Exception, match="timed out"):
+                streamed(guarded(fake, read_timeout=0.2), asking(resume="restart"))
+            assert len(fake.requests) == 1
+
+    def test_after_message_stop_there_is_nothing_to_make_up_for(self) -> None:
+        cut = Reply("Hello", fault=StreamException(THROTTLED, at=4))
+        for options in ({}, {"resume": "restart"}, {"resume": "continue"}):
+            with FakeBedrock([cut]) as fake:
+                completion = streamed(guarded(fake), asking(**options))
+                assert completion.message.content == "Hello"
+                assert completion.bedrock.metadata_missing
+                assert len(fake.requests) == 1
+
+
+def note(seen: list[str], stream: Any) -> None:
+    """Keep the names of events also where the stream breaks off."""
+    seen.extend(next(iter(event)) for event in stream)
+
+
+class TestContinue:
+    def test_goes_on_from_what_was_told(self) -> None:
+        with FakeBedrock([broken("Once upon ", "a time", at=2), Reply(Text(("a time", " there was.")))]) as fake:
+            told: list[str] = []
+            stream = bedrock(fake).stream(HELLO["modelId"], ASKED, resume="continue", on_text_delta=told.append)
+            events = list(stream)
+            completion = stream.completion()
+            assert fake.requests[1].body["messages"] == [
+                *fake.requests[0].body["messages"],
+                {"role": "assistant", "content": [{"text": "Once upon"}]},
+            ]
+        assert "".join(told) == completion.message.content == "Once upon a time there was."
+        assert [event for event in events if isinstance(event, StreamResumed)] == [StreamResumed(2, "rate_limit")]
+        assert completion.message.bedrock_content_blocks == [{"text": "Once upon a time there was."}]
+
+    @pytest.mark.parametrize("again", [" day", "day", "  day", "\n day"])
+    def test_blanks_at_the_break_are_told_once(self, again: str) -> None:
+        with FakeBedrock([broken("Good ", "x", at=2), Reply(Text((again,)))]) as fake:
+            completion = streamed(guarded(fake), asking(resume="continue", prefill=True))
+        expected = {" day": "Good day", "day": "Good day", "  day": "Good  day", "\n day": "Good \n day"}
+        assert completion.message.content == expected[again]
+
+    def test_blocks_that_follow_count_on(self) -> None:
+        rest = Reply(Text(("and so",)), ToolCall("weather", {"city": "Oslo"}, id="t-1"))
+        with FakeBedrock([broken("Well ", "x", at=2), rest]) as fake:
+            completion = streamed(guarded(fake), asking(resume="continue", prefill=True))
+        assert completion.message.content == "Well and so"
+        assert completion.message.tool_calls[0].id == "t-1"
+        assert [next(iter(block)) for block in completion.message.bedrock_content_blocks] == ["text", "toolUse"]
+
+    def test_twice(self) -> None:
+        replies = [
+            broken("One ", "x"),
+            Reply(Text(("two ", "x")), fault=StreamException(THROTTLED, at=2)),
+            Reply("three"),
+        ]
+        with FakeBedrock(replies) as fake:
+            completion = streamed(guarded(fake), asking(resume="continue", prefill=True))
+            assert completion.message.content == "One two three"
+            prefills = [request.body["messages"][-1]["content"] for request in fake.requests[1:]]
+            assert prefills == [[{"text": "One"}], [{"text": "One two"}]]
+
+    @pytest.mark.parametrize(
+        "shown",
+        [
+            Reply(Reasoning(("hm", "so")), Text(("x",)), fault=StreamException(THROTTLED, at=3)),
+            Reply(ToolCall("t", {"a": 1}, id="t-1"), fault=StreamException(THROTTLED, at=2)),
+            Reply(Text((" ", "x")), fault=StreamException(THROTTLED, at=2)),
+        ],
+        ids=["reasoning", "tool call", "blank"],
+    )
+    def test_only_text_can_be_gone_on_from(self, shown: Reply) -> None:
+        with FakeBedrock([shown, Reply("no")]) as fake:
+            with pytest.raises(ClientError):
+                streamed(guarded(fake), asking(resume="continue", prefill=True))
+            assert len(fake.requests) == 1
+
+    def test_only_for_models_that_take_it(self) -> None:
+        with FakeBedrock([broken("Hel", "lo"), Reply("no")]) as fake:
+            with pytest.raises(ClientError):
+                streamed(guarded(fake), asking(resume="continue", prefill=False))
+            stream = bedrock(fake).stream("amazon.nova-lite-v1:0", ASKED, resume="continue")
+            assert len(fake.requests) == 2
+            stream.completion()
+
+    def test_a_prefill_of_the_callers_is_left_alone(self) -> None:
+        call = asking(resume="continue", prefill=True)
+        call["messages"].append({"role": "assistant", "content": [{"text": "I say"}]})
+        with FakeBedrock([broken(" Hel", "lo"), Reply("no")]) as fake:
+            with pytest.raises(ClientError):
+                streamed(guarded(fake), call)
+            assert len(fake.requests) == 1
+
+    def test_a_refused_prefill_leaves_the_failure_that_led_to_it(self) -> None:
+        refusal = Refusal("ValidationException", "This model does not support assistant message prefill.")
+        with FakeBedrock([broken("Hel", "lo"), refusal]) as fake, pytest.raises(ClientError, match=THROTTLED) as raised:
+            streamed(guarded(fake), asking(resume="continue", prefill=True))
+        assert raised.value.partial.message.content == "Hel"
+
+    def test_what_is_no_way_of_resuming_is_refused_by_name(self) -> None:
+        with FakeBedrock() as fake, pytest.raises(InvalidRequestError, match="resume"):
+            bedrock(fake).stream(HELLO["modelId"], ASKED, resume="again")
+
+
+class TestTheStream:
+    def test_is_botocores(self) -> None:
+        with FakeBedrock([Reply("Hello")]) as fake:
+            stream = guarded(fake).converse_stream(**HELLO)["stream"]
+            assert isinstance(stream, EventStream)
+            assert stream.request_id
+            assert names(stream)[-1] == "metadata"
+            assert stream.message_stopped
+            assert names(stream) == []
+
+    def test_message_start_waits_for_what_follows_it(self) -> None:
+        go = threading.Event()
+        with FakeBedrock([Reply("Hello", fault=Stall(1, until=go))]) as fake:
+            stream = guarded(fake).converse_stream(**HELLO)["stream"]
+            with later(0.2, go.set) as moment:
+                assert names([next(iter(stream))]) == ["messageStart"]
+                assert time.monotonic() >= moment[0]
+
+    def test_with_botocores_own_streams_it_is_the_same(self) -> None:
+        fault = StreamException(THROTTLED, at=1)
+        with FakeBedrock([Reply("Hello", fault=fault), Reply("Hello"), Reply("Hello", fault=Stop(3))]) as fake:
+            settings = ClientSettings(endpoint_url=fake.url)
+            client: Any = build_runtime_client("us-east-1", settings, Credentials(**KEYS))
+            assert streamed(client).message.content == "Hello"
+            with pytest.raises(TruncatedResponseError):
+                streamed(client)
+
+    def test_one_that_ran_to_its_end_gives_its_connection_back(self) -> None:
+        with FakeBedrock([Reply("Hello")] * 3) as fake:
+            client = guarded(fake)
+            for _ in range(3):
+                streamed(client)
+            assert fake.connections == 1
+
+    def test_one_that_is_left_closes_its_connection(self) -> None:
+        with FakeBedrock([Reply("Hello" * 30, fault=Stall(3)) for _ in range(3)]) as fake:
+            client = guarded(fake)
+            for _ in client.converse_stream(**HELLO)["stream"]:
+                break
+            assert fake.wait_for(lambda fake: fake.open_connections == 0)
+            client.converse_stream(**HELLO)["stream"].close()
+            assert fake.wait_for(lambda fake: len(fake.requests) == 2 and fake.open_connections == 0)
+            dropped = client.converse_stream(**HELLO)["stream"]
+            del dropped
+            gc.collect()
+            assert fake.wait_for(lambda fake: len(fake.requests) == 3 and fake.open_connections == 0)
+
+    @pytest.mark.parametrize("silence", [Stall(0), Stall(1), Stall(3)])
+    def test_closing_wakes_its_reader(self, silence: Stall) -> None:
+        with FakeBedrock([Reply("Hello", fault=silence)]) as fake:
+            stream = guarded(fake).converse_stream(**HELLO)["stream"]
+            with later(0.2, stream.close) as moment, pytest.raises(CallInterruptedError):
+                list(stream)
+            assert time.monotonic() - moment[0] < SLACK
+
+    def test_closing_wakes_its_reader_while_it_is_opened_again(self) -> None:
+        with FakeBedrock([broken("x", at=1), Reply("Hello", fault=Stall(-1))]) as fake:
+            stream = guarded(fake).converse_stream(**HELLO)["stream"]
+            moments: list[float] = []
+
+            def close() -> None:
+                fake.wait_for(lambda fake: len(fake.requests) == 2)
+                time.sleep(0.1)
+                moments.append(time.monotonic())
+                stream.close()
+
+            closing = threading.Thread(target=close)
+            closing.start()
+            with pytest.raises(CallInterruptedError):
+                list(stream)
+            assert time.monotonic() - moments[0] < SLACK
+            closing.join()
+            assert fake.wait_for(lambda fake: fake.open_connections == 0)
+
+    def test_the_watch_goes_over_to_the_stream_that_stands_in(self) -> None:
+        with FakeBedrock([broken("x", at=1), Reply("Hello", fault=Stall(2))]) as fake:
+            stream = guarded(fake).converse_stream(**HELLO)["stream"]
+            until = time.monotonic() + 0.4
+            stream.watch(on_interrupt_check=lambda: time.monotonic() > until)
+            with pytest.raises(CallInterruptedError):
+                list(stream)
+            assert time.monotonic() - until < SLACK
+
+    def test_the_request_goes_out_unchanged_and_the_callers_stays_so(self) -> None:
+        with FakeBedrock([broken("x", at=1), Reply("Hello")]) as fake:
+            before = repr(MESSAGES)
+            streamed(guarded(fake))
+            assert fake.requests[0].body == fake.requests[1].body
+            assert repr(MESSAGES) == before

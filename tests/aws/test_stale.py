@@ -1,0 +1,92 @@
+"""Connections that went stale: the next call works, the pool is emptied, the streams of others live on."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
+from urllib3.exceptions import ProtocolError
+
+from agent.bedrock.aws import pace
+from agent.bedrock.testing import Afterwards, Cut, End, FakeBedrock, Reply, Stale, Stall
+
+from .guarded import BOTH, HELLO, guarded, streamed, whole
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting() -> Iterator[None]:
+    with pace.no_waiting():
+        yield
+
+
+@pytest.mark.parametrize("ask", BOTH)
+@pytest.mark.parametrize("how", [Afterwards.FIN, Afterwards.RESET, Afterwards.RESET_NEXT])
+def test_one_that_the_peer_gave_up_is_replaced_unnoticed(ask: Callable[..., Any], how: Afterwards) -> None:
+    with FakeBedrock([Reply("one", fault=Stale(how)), Reply("two")]) as fake:
+        client = guarded(fake)
+        assert ask(client).message.content == "one"
+        fake.wait_for(lambda fake: how in (Afterwards.KEEP, Afterwards.RESET_NEXT) or fake.open_connections == 0)
+        assert ask(client).message.content == "two"
+
+
+def test_a_black_hole_costs_one_read_timeout_and_takes_the_others_with_it() -> None:
+    """Five connections that all went dead: without emptying the pool each would cost its own timeout."""
+    with FakeBedrock([Reply("x", fault=Stale(Afterwards.BLACK_HOLE), delay=0.2)] * 5) as fake:
+        client = guarded(fake, read_timeout=0.6)
+        first = [threading.Thread(target=whole, args=(client,)) for _ in range(5)]
+        for thread in first:
+            thread.start()
+        for thread in first:
+            thread.join()
+        assert fake.connections == 5
+        with pytest.raises(ReadTimeoutError):
+            whole(client)
+        for _ in range(6):
+            whole(client)
+        assert fake.connections == 6
+
+
+def test_a_stream_that_breaks_off_empties_the_pool_too() -> None:
+    with FakeBedrock([Reply("x", delay=0.2)] * 2) as fake:
+        client = guarded(fake, max_attempts=1)
+        both = [threading.Thread(target=whole, args=(client,)) for _ in range(2)]
+        for thread in both:
+            thread.start()
+        for thread in both:
+            thread.join()
+        assert fake.open_connections == 2
+        fake.queue(Reply("Hello", fault=Cut(150, End.RESET)))
+        with pytest.raises(ProtocolError):
+            streamed(client)
+        gc.collect()  # urllib3 closes what lay in a pool when the pool itself goes
+        assert fake.wait_for(lambda fake: fake.open_connections == 0)
+        assert streamed(client).message.content
+
+
+def test_a_stream_of_another_thread_lives_on() -> None:
+    go = threading.Event()
+    with FakeBedrock(
+        [Reply("Hello", fault=Stall(3, until=go)), Reply("x", fault=Cut(0, End.RESET))] + [Reply("x")] * 3
+    ) as fake:
+        client = guarded(fake, max_attempts=1)
+        answer = client.converse_stream(**HELLO)
+        events = iter(answer["stream"])
+        first = [next(events), next(events)]
+        with pytest.raises(ConnectionClosedError):
+            whole(client)
+        go.set()
+        rest = list(events)
+        assert [next(iter(event)) for event in first + rest][-2:] == ["messageStop", "metadata"]
+        assert whole(client).message.content == "x"
+
+
+def test_the_client_stays_the_same() -> None:
+    with FakeBedrock([Reply("x", fault=Cut(0, End.RESET)), Reply("Hello")]) as fake:
+        client = guarded(fake)
+        assert whole(client).message.content == "Hello"
+        assert whole(client).message.content
+        assert len({request.connection for request in fake.requests}) == 2
