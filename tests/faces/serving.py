@@ -84,16 +84,23 @@ def comes_true(condition: Callable[[], Any], within: float = 2.0) -> bool:
     return True
 
 
-@pytest.fixture(scope="module")
-def house() -> Iterator[Served]:
-    """One server for all tests of a module; what its stand-in answers is `served.answer`."""
+@contextmanager
+def as_asked(**options: Any) -> Iterator[Served]:
+    """A server whose stand-in answers what `served.answer` says at the time."""
     running: list[Served] = []
 
     def answer(request: Any) -> Any:
         return running[0].answer(request)
 
-    with FakeBedrock(answer) as fake, serving(fake) as served:
+    with FakeBedrock(answer) as fake, serving(fake, **options) as served:
         running.append(served)
+        yield served
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[Served]:
+    """One server for all tests of a module."""
+    with as_asked() as served:
         yield served
 
 

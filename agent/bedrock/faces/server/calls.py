@@ -39,6 +39,9 @@ SIGN_OF_LIFE = b": the model is at work\n\n"
 SILENCE = 15.0
 """Seconds without an event after which a comment is sent: load balancers close what is silent for a minute."""
 
+TIDYING_SECONDS = 5.0
+"""How long a call may go on once its answer has been sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Form:
@@ -170,6 +173,8 @@ async def unless_gone(exchange: Exchange, work: Coroutine[Any, Any, None], given
     leaving = asyncio.ensure_future(exchange.gone())
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if exchange.finished:
+            await asyncio.wait({working}, timeout=TIDYING_SECONDS)
         if not working.done():
             raise ClientGoneError
         working.result()

@@ -18,7 +18,10 @@ Headers = Mapping[str, str]
 
 DRAINED_SECONDS = 2.0
 DRAINED_BYTES = 256 * 1024 * 1024
-"""How long, and how much, of a body that is too large is still read, so that the client can read the answer."""
+"""How long, and how much, of a body that nobody wants is still read, so that its sender can read the answer."""
+
+DRAINED_SILENCE = 0.25
+"""Seconds without a byte after which its sender is taken to be reading."""
 
 
 class ClientGoneError(Exception):
@@ -57,6 +60,7 @@ class Exchange:
             self.headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
         self.status: int | None = None
         self.written_at = 0.0
+        self.finished = False
         self._receive = receive
         self._send = send
         self._write_seconds = write_seconds
@@ -105,6 +109,7 @@ class Exchange:
     async def write(self, data: bytes, *, more: bool = True) -> None:
         """A part of an answer; ClientGoneError where nobody has read for too long."""
         self.written_at = asyncio.get_running_loop().time()
+        self.finished = not more
         try:
             async with asyncio.timeout(self._write_seconds):
                 await self._send({"type": "http.response.body", "body": data, "more_body": more})
@@ -119,14 +124,14 @@ class Exchange:
         await self.write(body, more=unread)
         if unread:
             with contextlib.suppress(ClientGoneError, TimeoutError):  # the answer is sent either way
-                async with asyncio.timeout(DRAINED_SECONDS):
-                    await self._drain()
+                await self._drain(asyncio.get_running_loop().time() + DRAINED_SECONDS)
             await self.write(b"", more=False)
 
-    async def _drain(self) -> None:
+    async def _drain(self, until: float) -> None:
         left = DRAINED_BYTES
-        while left > 0 and not self._body_read:
-            left -= len(await self._part())
+        while left > 0 and not self._body_read and asyncio.get_running_loop().time() < until:
+            async with asyncio.timeout(DRAINED_SILENCE):
+                left -= len(await self._part())
 
 
 def _too_large(most: int) -> RefusedError:

@@ -7,7 +7,6 @@ finishes the streams that it has begun. Starlette and uvicorn are imported here,
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -128,7 +127,7 @@ def create_server(configuration: Configuration = NO_CONFIGURATION, **arguments: 
         access_log=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=math.ceil(settings.drain_seconds),
+        timeout_graceful_shutdown=settings.drain_seconds,
         h11_max_incomplete_event_size=LONGEST_HEADERS,
     )
     return library.Server(options)  # type: ignore[no-any-return]
