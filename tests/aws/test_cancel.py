@@ -47,6 +47,13 @@ def stopping(way: str, moment: threading.Event) -> dict[str, Any]:
     return {"cancel": moment} if way == "token" else {"on_interrupt_check": moment.is_set}
 
 
+def warm(fake: FakeBedrock) -> Any:
+    """A client that has called before: the first call of a process takes a while."""
+    client = guarded(fake)
+    whole(client)
+    return client
+
+
 def interrupted_kind(call: Callable[[], Any]) -> str:
     """How a call ended that was given up: a stream that was open already ends quietly."""
     try:
@@ -63,8 +70,8 @@ SILENCES = [Stall(-1), Stall(0)]
 @pytest.mark.parametrize("way", ["token", "check"])
 @pytest.mark.parametrize("silence", SILENCES)
 def test_a_blocked_call_is_given_up(fake: FakeBedrock, ask: Any, way: str, silence: Any) -> None:
+    client, stop = warm(fake), threading.Event()
     fake.queue(Reply("Hello", fault=silence), Reply("Hello"))
-    client, stop = guarded(fake), threading.Event()
     with later(0.2, stop.set) as moment:
         kind = interrupted_kind(lambda: ask(client, asking(**stopping(way, stop))))
         assert kind == "interrupted"
@@ -77,8 +84,8 @@ def test_a_blocked_call_is_given_up(fake: FakeBedrock, ask: Any, way: str, silen
 @pytest.mark.parametrize("ask", BOTH)
 @pytest.mark.parametrize("silence", SILENCES)
 def test_a_deadline_ends_the_call(fake: FakeBedrock, ask: Any, silence: Any) -> None:
+    client = warm(fake)
     fake.queue(Reply("Hello", fault=silence), Reply("Hello"))
-    client = guarded(fake)
     began = time.monotonic()
     with pytest.raises(DeadlineExceededError) as raised:
         ask(client, asking(deadline=0.4))
@@ -90,8 +97,8 @@ def test_a_deadline_ends_the_call(fake: FakeBedrock, ask: Any, silence: Any) -> 
 
 
 def test_a_deadline_holds_for_the_whole_stream(fake: FakeBedrock) -> None:
+    client = warm(fake)
     fake.queue(Reply("Hello" * 40, pace=0.05, delta_size=5))
-    client = guarded(fake)
     began = time.monotonic()
     with pytest.raises(DeadlineExceededError) as raised:
         streamed(client, asking(deadline=0.5))
