@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import dataclasses
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,15 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_nothing_names_a_place_that_only_exists_elsewhere() -> None:
     for page in PAGES:
         assert "shared/" not in page.read_text(encoding="utf-8")
+
+
+def test_the_readmes_commands_exist() -> None:
+    commands = re.findall(r"^python -m agent\.bedrock (\w+)", README, re.MULTILINE)
+    done = subprocess.run(
+        [sys.executable, "-m", "agent.bedrock", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert commands
+    assert all(command in done.stdout for command in commands)
 
 
 def model(request: RecordedRequest) -> Reply:
