@@ -136,12 +136,15 @@ def test_bare_text_is_reasoning_only_where_nobody_asks_for_a_signature() -> None
     assert steps_of(request) == {"drop_unreplayable_reasoning"}
 
 
-def test_an_image_of_the_models_own_goes_back_with_its_sidecar() -> None:
+def test_an_image_of_the_models_own_is_the_users_to_send_back() -> None:
+    """ "You can include images and documents only in the user role" (documented), and nobody saw one taken from an assistant."""
     image = {"image": {"format": "png", "source": {"bytes": b"x"}}}
     sidecar = [{"text": "so"}, {"image": {"format": "png", "source": {"bytes": "eA=="}}}]
     message = {"role": "assistant", "content": "so", "bedrock_content_blocks": sidecar}
-    request = build_request(CLAUDE, [USER, message, USER])
-    assert request.kwargs["messages"][1]["content"] == [TEXT, image]
+    turns = turns_of(CLAUDE, [USER, message, USER], strict=True)
+    assert turns[1] == ("assistant", [TEXT])
+    assert turns[2][1][-2] == image
+    assert convert_messages([USER, message, USER])[1][1]["content"] == [TEXT, image]
 
 
 def test_reasoning_of_another_vendor_is_left_out_and_reported() -> None:
@@ -251,3 +254,21 @@ def test_citations_go_back_as_they_came() -> None:
     }
     message = {"role": "assistant", "content": "so it is", "bedrock_content_blocks": [{"text": "so "}, cited]}
     assert turns_of(CLAUDE, [USER, message, USER])[1] == ("assistant", [{"text": "so "}, cited])
+
+
+# why, the sidecar of an answer that nobody edited
+ANSWERS: list[tuple[str, list[dict[str, Any]]]] = [
+    ("unsigned reasoning", [UNSIGNED, TEXT]),
+    ("signed reasoning", [SIGNED, TEXT]),
+    ("nothing but reasoning", [UNSIGNED]),
+    ("white space", [{"text": "\n\n"}, UNSIGNED]),
+    ("nothing", []),
+]
+
+
+@pytest.mark.parametrize("model", [CLAUDE, NOVA_2, GPT_OSS, KIMI, MINIMAX, LLAMA, R1, GPT])
+@pytest.mark.parametrize(("why", "sidecar"), ANSWERS, ids=[why for why, _ in ANSWERS])
+def test_strict_takes_every_answer_of_a_model_back(model: str, why: str, sidecar: list[dict[str, Any]]) -> None:
+    content = "".join(block.get("text", "") for block in sidecar) or None
+    message = {"role": "assistant", "content": content, "tool_calls": None, "bedrock_content_blocks": sidecar}
+    assert turns_of(model, [USER, message, USER], strict=True)[1][0] == "assistant"

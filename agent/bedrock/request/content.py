@@ -140,8 +140,11 @@ def cache_point(marker: Any, place: Place) -> Block:
     return {"cachePoint": {"type": "default", "ttl": ttl}}
 
 
-def without_blanks(blocks: list[Block], place: Place) -> list[Block]:
-    """Leave out blank text; the service refuses it wherever it stands (threads opencode 15715, hermes-agent 9486)."""
+def without_blanks(blocks: list[Block], place: Place, *, own: bool = False) -> list[Block]:
+    """Leave out blank text; the service refuses it wherever it stands (threads opencode 15715, hermes-agent 9486).
+
+    `own` says that the blocks are an answer of the model's.
+    """
     if not any("text" in block and is_blank(block["text"]) for block in blocks):
         return blocks
     kept: list[Block] = []
@@ -152,7 +155,8 @@ def without_blanks(blocks: list[Block], place: Place) -> list[Block]:
             # A point may not follow a document that is no PDF; the white space between them was accepted (recorded 2025).
             kept.append({"text": EMPTY_TEXT})
     if kept and any("text" in block and block["text"] for block in blocks if block not in kept):
-        place.repair("drop_blank_text", "white space beside other content was left out")
+        report = place.context.settle if own else place.context.repair
+        report("drop_blank_text", place.message, "white space beside other content was left out")
     return kept
 
 

@@ -73,6 +73,10 @@ class Context:
         """Record a repair; in strict mode refuse instead."""
         if self.options.strict:
             raise InvalidRequestError(f"{detail} ({step}; strict=True refuses)", message_index=message)
+        self.settle(step, message, detail)
+
+    def settle(self, step: str, message: int | None, detail: str) -> None:
+        """Record what had to be done to an answer of the model's own, which no caller can help: strict lets it pass."""
         self.repairs.append(Repair(step, message, detail))
         logger.debug("model=%s step=%s message=%s | %s", self.model, step, message, detail)
 

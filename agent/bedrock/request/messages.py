@@ -62,9 +62,9 @@ def read_messages(messages: Iterable[Any], context: Context) -> tuple[list[Block
         if fields.get("cache_control"):
             blocks.append(cache_point(fields["cache_control"], Place(context, index, "cache_control")))
         role = _WIRE_ROLES[convert]
-        media = _media_of_assistant(fields, blocks, context) if role == "assistant" else ()
+        media = _media_of_assistant(blocks, context) if role == "assistant" else ()
         if media:
-            blocks = _without_media(blocks, media, context, index)
+            blocks = _without_media(blocks, media, context, index, own=bool(fields.get("bedrock_content_blocks")))
         turns.append(Turn(role, blocks, [index] * len(blocks)))
         if media:
             turns.append(Turn("user", [{"text": MEDIA_TEXT}, *media], [index] * (len(media) + 1)))
@@ -99,17 +99,16 @@ def _system(message: Mapping[str, Any], context: Context, index: int) -> list[Bl
     return convert_content_or_placeholder(message.get("content"), context, index)
 
 
-def _media_of_assistant(message: Mapping[str, Any], blocks: list[Block], context: Context) -> list[Block]:
-    """Media in an assistant message, which only the user may send; what a sidecar alone holds is the model's own and stays."""
+def _media_of_assistant(blocks: list[Block], context: Context) -> list[Block]:
+    """Media in an assistant message, which only the user may send, says the documentation; of the model's own, too."""
     if context.profile.assistant_media or context.kinds.isdisjoint(_MEDIA_KINDS):
-        return []
-    if message.get("bedrock_content_blocks") and isinstance(message.get("content"), (str, type(None))):
         return []
     return [block for block in blocks if not _MEDIA_KINDS.isdisjoint(block)]
 
 
-def _without_media(blocks: list[Block], media: list[Block], context: Context, index: int) -> list[Block]:
-    context.repair("move_media_out_of_answer", index, "media of an assistant message was put into the next user turn")
+def _without_media(blocks: list[Block], media: list[Block], context: Context, index: int, *, own: bool) -> list[Block]:
+    report = context.settle if own else context.repair
+    report("move_media_out_of_answer", index, "media of an assistant message was put into the next user turn")
     kept = [block for block in blocks if not any(block is moved for moved in media)]
     return kept or [{"text": MEDIA_TEXT}]
 
@@ -140,14 +139,16 @@ def _assistant(message: Mapping[str, Any], context: Context, index: int) -> list
         context.open_calls.extend(_inline_calls(texts))
     if said_in_parts or not _PLAIN_KEYS.issuperset(message):
         texts = [*texts, *_left_over(message, texts, context, index)]
-        blocks = without_blanks(assistant_blocks(message, texts, calls, context, index), Place(context, index))
+        blocks = without_blanks(
+            assistant_blocks(message, texts, calls, context, index), Place(context, index), own=True
+        )
     elif calls and ("carrier" in context.kinds or context.options.reasoning_store is not None):
         blocks = assistant_blocks(message, texts, calls, context, index)
     else:
         blocks = [*texts, *calls]
     if blocks:
         return blocks
-    context.repair("fill_blank_text", index, "an assistant message without content became a placeholder")
+    context.settle("fill_blank_text", index, "an assistant message without content became a placeholder")
     return [{"text": EMPTY_TEXT}]
 
 

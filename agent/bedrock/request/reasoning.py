@@ -17,6 +17,7 @@ from ..carriers import Outline, fill_outline, readable_outline, unpack_call_id
 from ..errors import InvalidRequestError
 from .calls import is_server_call
 from .content import native_block
+from .context import EMPTY_TEXT
 from .media import Place
 from .reading import as_mapping, clean_text, is_blank
 
@@ -307,7 +308,7 @@ def _bare_reasoning(message: Mapping[str, Any], context: Context, index: int) ->
     if not isinstance(text, str) or is_blank(text):
         return []
     if context.profile.replay != "unsigned":
-        context.repair("drop_unreplayable_reasoning", index, "reasoning without a signature was left out")
+        context.settle("drop_unreplayable_reasoning", index, "reasoning without a signature was left out")
         return []
     return [{"reasoningContent": {"reasoningText": {"text": clean_text(text)}}}]
 
@@ -334,10 +335,13 @@ def _keep_replayable(turn: Turn, context: Context) -> None:
         if "reasoningContent" in block:
             kept = rule(block["reasoningContent"]) if turn.role == "assistant" else None
             if kept is None:
-                context.repair("drop_unreplayable_reasoning", origin, "reasoning that the model refuses was left out")
+                context.settle("drop_unreplayable_reasoning", origin, "reasoning that the model refuses was left out")
         if kept is not None:
             blocks.append(kept)
             origins.append(origin)
+    if not blocks and turn.role == "assistant":
+        context.settle("fill_empty_turn", turn.message, "an answer that was all reasoning became a placeholder")
+        blocks, origins = [{"text": EMPTY_TEXT}], [turn.message]
     turn.blocks, turn.origins = blocks, origins
 
 

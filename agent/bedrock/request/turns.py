@@ -295,7 +295,7 @@ def fill_empty_turns(turns: list[Turn], context: Context) -> list[Turn]:
         elif "reasoningContent" in turn.blocks[-1] and context.options.padding and context.profile.replay != "verbatim":
             turn.blocks.append({"text": EMPTY_TEXT})
             turn.origins.append(None)
-            context.repair("close_reasoning_turn", turn.message, "a turn that was all reasoning got a placeholder")
+            context.settle("close_reasoning_turn", turn.message, "a turn that was all reasoning got a placeholder")
     return turns
 
 
