@@ -68,8 +68,9 @@ class Encoder:
 
 
 def _inside(plan: Plan, request: dict[str, Any], leaves: Any) -> dict[str, Any]:
+    """What stands in the body; botocore leaves out a member that is None, which a document may be."""
     walked = plan.walk(request, leaves)
-    return {name: member for name, member in walked.items() if name not in plan.outside}
+    return {name: member for name, member in walked.items() if name not in plan.outside and member is not None}
 
 
 @functools.cache

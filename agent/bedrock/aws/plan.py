@@ -44,10 +44,14 @@ SURPRISES = (SurpriseError, LookupError, TypeError, ValueError, OverflowError, R
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How requests of an operation are walked, and which of their members stand in the URI instead of the body."""
+    """How requests of an operation are walked, and which of their members stand in the URI instead of the body.
+
+    `stand_in` has the members of the body that botocore has to find, empty: a request with them alone is valid.
+    """
 
     walk: Walk
     outside: frozenset[str]
+    stand_in: Mapping[str, Any]
 
 
 def compile_plan(operation_model: Any) -> Plan:
@@ -57,12 +61,13 @@ def compile_plan(operation_model: Any) -> Plan:
     if protocol != "rest-json" or shape is None or set(shape.serialization) - {"name"}:
         raise NoPlanError(f"{operation_model.name}: {protocol}")
     outside = frozenset(name for name, member in shape.members.items() if member.serialization.get("location") == "uri")
-    if set(shape.metadata.get("required", ())) - outside:
+    required = [name for name in shape.metadata.get("required", ()) if name not in outside]
+    if any(shape.members[name].type_name != "list" or shape.members[name].metadata.get("min") for name in required):
         raise NoPlanError(f"{operation_model.name}: a request without a body would not be valid")
     for trait in _TRAITS_THAT_READ_THE_BODY:
         if getattr(operation_model, trait, None):
             raise NoPlanError(f"{operation_model.name}: {trait}")
-    return Plan(_Compiler().members_of(shape, outside), outside)
+    return Plan(_Compiler().members_of(shape, outside), outside, {name: [] for name in required})
 
 
 #: With one of these botocore itself looks into a request after its serialization has begun.

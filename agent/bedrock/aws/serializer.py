@@ -2,7 +2,7 @@
 
 In comes a client, nothing goes out. What handlers of others see of a request, and may change in it, is the request: it is
 taken when all of them have had it and botocore is about to resolve the endpoint, and its body put in again before it is
-signed. In between botocore validates and serializes the model id alone. Whatever is not plainly valid is not taken, so
+signed. In between botocore validates and serializes little more than the model id. Whatever is not plainly valid is not taken, so
 that botocore's own validator finds the words for it; with a botocore that lacks one of the events, or a service model
 with more in it than is known here, all goes botocore's way.
 """
@@ -70,7 +70,7 @@ class _Hooks:
         return _Request(params)
 
     def take_body(self, params: Any, model: Any, context: Any = None, **_kwargs: Any) -> None:
-        """Serialize the body if nothing is in its way, and leave botocore with what stands in the URI."""
+        """Serialize the body if nothing is in its way, and leave botocore little more than what stands in the URI."""
         if type(params) is not _Request or not isinstance(context, dict):
             return  # none of ours, or another handler put its own in its place
         params.catch_up()
@@ -81,19 +81,18 @@ class _Hooks:
             body = self._encoder.encode(plan, _plain(params))
         except SURPRISES:
             return
-        context[_TAKEN] = body
+        context[_TAKEN] = (body, plan)
         for name in params.keys() - plan.outside:
             del params[name]
+        params.update(plan.stand_in)
 
     def put_body(self, params: dict[str, Any], context: dict[str, Any], **_kwargs: Any) -> None:
         """Put the body where botocore has that of a request without members."""
-        body = context.pop(_TAKEN, None)
-        if body is None:
+        body, plan = context.pop(_TAKEN, (None, None))
+        if body is None or plan is None:
             return
-        if params["body"] not in _EMPTY_BODIES:  # what a handler added after ours was validated, and wins
-            body = json.dumps({**json.loads(body), **json.loads(params["body"])}).encode("ascii")
         params["headers"].setdefault("Content-Type", "application/json")  # older botocores give it to bodies only
-        params["body"] = body
+        params["body"] = _with_additions(body, params["body"], plan)
 
     def _plan(self, model: Any) -> Plan | None:
         if model.name not in self._plans:
@@ -101,7 +100,15 @@ class _Hooks:
         return self._plans[model.name]
 
 
-_EMPTY_BODIES = (b"{}", b"")
+def _with_additions(body: bytes, serialized: bytes, plan: Plan) -> bytes:
+    """The body with what a handler after ours added to the request, which botocore has validated and serialized."""
+    if serialized in _WITHOUT_ADDITIONS:
+        return body
+    added = {name: member for name, member in json.loads(serialized).items() if member != plan.stand_in.get(name)}
+    return json.dumps({**json.loads(body), **added}).encode("ascii") if added else body
+
+
+_WITHOUT_ADDITIONS = (b"{}", b"", b'{"messages": []}')
 
 
 def _plain(request: _Request) -> dict[str, Any]:
