@@ -95,6 +95,13 @@ def test_the_order_of_interleaved_blocks_comes_back_from_an_id() -> None:
     assert turns_of(CLAUDE, messages, [tool()])[1] == ("assistant", sidecar)
 
 
+def test_white_space_between_interleaved_blocks_does_not_come_back_from_an_id() -> None:
+    sidecar: list[dict[str, Any]] = [SIGNED, {"text": "\n\n"}, SIGNED, {"text": "so"}, use("a")]
+    calls = [{**call("a"), "id": pack_call_id("a", sidecar)}]
+    messages = [USER, {"role": "assistant", "content": "\n\nso", "tool_calls": calls}, result(calls[0]["id"])]
+    assert turns_of(CLAUDE, messages, [tool()])[1] == ("assistant", [SIGNED, SIGNED, TEXT, use("a")])
+
+
 def test_the_first_carrier_that_survived_wins() -> None:
     other = [{"type": "thinking", "thinking": "other", "signature": "b3RoZXI="}]
     message = {**ASSISTANT, "bedrock_content_blocks": SIDECAR, "reasoning_details": other, "thinking_blocks": other}

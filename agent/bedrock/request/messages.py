@@ -137,13 +137,12 @@ def _assistant(message: Mapping[str, Any], context: Context, index: int) -> list
     else:
         texts = _not_said_twice(convert_content(_without_reasoning(content), context, index), calls)
         context.open_calls.extend(_inline_calls(texts))
-    if said_in_parts or not _PLAIN_KEYS.issuperset(message):
+    beside = said_in_parts or not _PLAIN_KEYS.issuperset(message)
+    if beside:
         texts = [*texts, *_left_over(message, texts, context, index)]
-        blocks = without_blanks(
-            assistant_blocks(message, texts, calls, context, index), Place(context, index), own=True
-        )
-    elif calls and ("carrier" in context.kinds or context.options.reasoning_store is not None):
-        blocks = assistant_blocks(message, texts, calls, context, index)
+    if beside or (calls and ("carrier" in context.kinds or context.options.reasoning_store is not None)):
+        found = assistant_blocks(message, texts, calls, context, index)
+        blocks = without_blanks(found, Place(context, index), own=True)
     else:
         blocks = [*texts, *calls]
     if blocks:
