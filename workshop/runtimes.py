@@ -22,11 +22,12 @@ RUNTIMES: Mapping[str, tuple[str, ...]] = {
     "langchain": ("langchain-openai==1.7.0", "langgraph==1.2.22", "openai==3.51.0"),
     "instructor": ("instructor==1.17.0", "openai==3.3.0"),
     "smolagents": ("smolagents[openai]==1.26.0", "openai==3.52.0"),
-    "litellm": (
-        "litellm==1.106.2",
-        "openai==2.54.0",
-        "mcp==2.3.0",
-    ),  # it needs mcp for any call with tools, and does not ask for it
+    # LiteLLM needs mcp for any call with tools, and does not ask for it.
+    "litellm": ("litellm==1.106.2", "openai==2.54.0", "mcp==2.3.0"),
+    "autogen": ("autogen-ext[openai]==0.7.5", "autogen-agentchat==0.7.5"),
+    "dspy": ("dspy==3.4.0", "mcp==2.3.0"),
+    "llm": ("llm==0.36",),
+    "mini-swe-agent": ("mini-swe-agent==2.4.6", "mcp==2.3.0"),
 }
 """What pip puts into the environment of each runtime, beside this checkout and the tools of the tests."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from agent.bedrock import async_http_client, http_client
@@ -22,6 +24,17 @@ SCHEMA = {
     "additionalProperties": False,
 }
 """A city, for the runtimes that want a schema and not a class."""
+
+
+def example(name: str) -> Any:
+    """A module of the examples."""
+    path = Path(__file__).parents[3] / "examples" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def weather(city: str) -> str:
