@@ -1,0 +1,252 @@
+"""A client's connections: opened once, their trust read once, and a request in one packet."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from botocore.exceptions import SSLError
+
+from agent.bedrock.aws.clients import build_runtime_client
+from agent.bedrock.aws.connections import JOINED, tune_connections
+from agent.bedrock.aws.credentials import Credentials
+from agent.bedrock.aws.settings import ClientSettings
+from agent.bedrock.response.frames import decoder_for
+from agent.bedrock.testing import FakeBedrock, Reply, Text
+from tests.wire.streaming import QUESTION, authority_file, bare_client, server_context
+
+STREAMS = 50
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The authority of the stand-in, as the bundle that every client of the test trusts."""
+    file = authority_file(tmp_path)
+    monkeypatch.setenv("AWS_CA_BUNDLE", file)
+    return file
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Every reading of a bundle by OpenSSL."""
+    seen: list[Any] = []
+    genuine = ssl.SSLContext.load_verify_locations
+
+    def load(self: Any, cafile: Any = None, capath: Any = None, cadata: Any = None) -> None:
+        seen.append(cafile)
+        genuine(self, cafile, capath, cadata)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", load, raising=False)
+    return seen
+
+
+@pytest.fixture
+def tls() -> Iterator[FakeBedrock]:
+    with FakeBedrock(lambda request: Reply("Hi!"), ssl_context=server_context()) as running:
+        yield running
+
+
+def our_client(fake: FakeBedrock, **settings: Any) -> Any:
+    return build_runtime_client(
+        "us-east-1",
+        ClientSettings(endpoint_url=fake.url, **settings),
+        Credentials(aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key="not-a-secret"),
+        decoder_for=decoder_for,
+    )
+
+
+def read_one_stream(client: Any) -> int:
+    return len(list(client.converse_stream(**QUESTION)["stream"]))
+
+
+# --- waves of streams -------------------------------------------------------------------------------------------------
+
+
+class Together:
+    """Answers that are begun when all of a wave have been asked, so that they are open at once."""
+
+    def __init__(self, parties: int) -> None:
+        self._barrier = threading.Barrier(parties)
+
+    def read(self, client: Any) -> int:
+        stream = client.converse_stream(**QUESTION)["stream"]
+        self._barrier.wait(30)
+        return len(list(stream))
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_after_the_first_wave_of_streams_no_connection_is_opened(secure: bool, bundle: str) -> None:
+    answer = Reply(Text(("Hello", " world")))
+    with FakeBedrock(lambda request: answer, ssl_context=server_context() if secure else None) as fake:
+        client = our_client(fake)
+        waves = []
+        with ThreadPoolExecutor(STREAMS) as pool:
+            for _ in range(3):
+                together = Together(STREAMS)
+                read = list(pool.map(together.read, [client] * STREAMS))
+                assert read == [len(answer.events())] * STREAMS
+                waves.append(fake.connections)
+        client.close()
+    assert waves == [STREAMS] * 3
+
+
+# --- trust ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_bundle_is_read_once_for_many_connections(tls: FakeBedrock, bundle: str, loads: list[Any]) -> None:
+    client = our_client(tls)
+    together = Together(8)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(together.read, [client] * 8))
+    client.close()  # drops the pool, not what is known
+    read_one_stream(client)
+    client.close()
+    assert tls.connections == 9
+    assert loads == [bundle]
+
+
+def test_boto3_itself_reads_it_for_every_connection(tls: FakeBedrock, bundle: str, loads: list[Any]) -> None:
+    client = bare_client(tls, verify=bundle)
+    for _ in range(3):
+        client.converse(**QUESTION)
+        client.close()
+    assert loads == [bundle] * 3
+
+
+def test_a_bundle_that_changed_is_read_again(tls: FakeBedrock, bundle: str, loads: list[Any]) -> None:
+    other = trustme.CA()
+    trusted = Path(bundle).read_bytes()
+    other.cert_pem.write_to_path(bundle)
+    client = our_client(tls, max_attempts=1)
+    with pytest.raises(SSLError, match="CERTIFICATE_VERIFY_FAILED"):
+        client.converse(**QUESTION)
+    Path(bundle).write_bytes(trusted + other.cert_pem.bytes())
+    assert client.converse(**QUESTION)["stopReason"] == "end_turn"
+    assert loads == [bundle] * 2
+    client.close()
+
+
+def test_a_server_that_nobody_vouches_for_is_refused(tls: FakeBedrock, tmp_path: Path) -> None:
+    client = our_client(tls, max_attempts=1)  # trusts what botocore trusts, which is not the stand-in
+    with pytest.raises(SSLError, match="CERTIFICATE_VERIFY_FAILED"):
+        client.converse(**QUESTION)
+    client.close()
+
+
+def test_a_bundle_that_is_gone_is_reported_as_ever(
+    tls: FakeBedrock, bundle: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, bare = our_client(tls, max_attempts=1), bare_client(tls, verify=bundle)
+    Path(bundle).unlink()
+    texts = []
+    for each in (client, bare):
+        with pytest.raises(SSLError) as error:
+            each.converse(**QUESTION)
+        texts.append(str(error.value))
+        each.close()
+    assert texts[0] == texts[1]
+
+
+def test_a_proxy_gets_a_context_that_reads_once_too(loads: list[Any], bundle: str, tls: FakeBedrock) -> None:
+    client = bare_client(tls)
+    tune_connections(client)
+    context = client._endpoint.http_session._get_ssl_context()
+    context.load_verify_locations(bundle)
+    context.load_verify_locations(bundle)
+    context.load_verify_locations(cadata=Path(bundle).read_text())
+    assert loads == [bundle, None]
+    client.close()
+
+
+# --- one packet -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The bytes of every sending of http.client."""
+    import http.client
+
+    seen: list[int] = []
+    genuine = http.client.HTTPConnection.send
+
+    def send(self: Any, data: Any) -> None:
+        seen.append(len(data))
+        genuine(self, data)
+
+    monkeypatch.setattr(http.client.HTTPConnection, "send", send)
+    return seen
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeBedrock]:
+    with FakeBedrock(lambda request: Reply("Hi!")) as running:
+        yield running
+
+
+def asking(text: str) -> dict[str, Any]:
+    return {**QUESTION, "messages": [{"role": "user", "content": [{"text": text}]}]}
+
+
+def test_a_short_request_is_one_packet(fake: FakeBedrock, sends: list[int]) -> None:
+    client = our_client(fake)
+    for _ in range(2):
+        client.converse(**asking("Hello?"))
+    assert len(sends) == 2
+    assert [request.body["messages"] for request in fake.requests] == [asking("Hello?")["messages"]] * 2
+    client.close()
+
+
+def test_a_long_request_is_not_copied_behind_its_headers(fake: FakeBedrock, sends: list[int]) -> None:
+    client = our_client(fake)
+    client.converse(**asking("x" * JOINED))
+    assert len(sends) == 2
+    assert sends[1] > JOINED
+    assert fake.requests[0].body["messages"] == asking("x" * JOINED)["messages"]
+    client.close()
+
+
+def test_after_a_request_that_failed_the_next_one_is_whole(fake: FakeBedrock) -> None:
+    client = our_client(fake, max_attempts=2)
+    client.converse(**QUESTION)
+    fake.drop_connections()
+    assert client.converse(**QUESTION)["stopReason"] == "end_turn"
+    assert [request.body for request in fake.requests] == [{"messages": QUESTION["messages"]}] * 2
+    client.close()
+
+
+def test_tuning_twice_changes_nothing(fake: FakeBedrock) -> None:
+    client = our_client(fake)
+    session = client._endpoint.http_session
+    before = (dict(session._pool_classes_by_scheme), session._get_ssl_context)
+    tune_connections(client)
+    assert (dict(session._pool_classes_by_scheme), session._get_ssl_context) == before
+    client.close()
+
+
+def test_clients_with_other_insides_are_left_as_they_are() -> None:
+    class Session:
+        pass
+
+    class Endpoint:
+        http_session = Session()
+
+    class Client:
+        _endpoint = Endpoint()
+
+    tune_connections(Client())
+    tune_connections(object())
+    assert vars(Endpoint.http_session) == {}
+
+
+def test_the_pool_holds_as_many_connections_as_are_set(fake: FakeBedrock) -> None:
+    client = our_client(fake, max_connections=3)
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(Together(6).read, [client] * 6))
+    assert fake.wait_for(lambda running: running.open_connections <= 3)
+    client.close()
