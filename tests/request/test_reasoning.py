@@ -261,6 +261,15 @@ def test_citations_go_back_as_they_came() -> None:
     }
     message = {"role": "assistant", "content": "so it is", "bedrock_content_blocks": [{"text": "so "}, cited]}
     assert turns_of(CLAUDE, [USER, message, USER])[1] == ("assistant", [{"text": "so "}, cited])
+    request = built(LLAMA, [USER, message, USER], strict=True)
+    assert request.kwargs["messages"][1]["content"] == [{"text": "so "}, {"text": "it is"}]
+    assert steps_of(request) == {"tell_citations_as_text"}
+
+
+def test_a_citation_of_nothing_does_not_go_back() -> None:
+    empty = {"citationsContent": {"content": [{"text": ""}], "citations": [{"title": "t"}]}}
+    message = {"role": "assistant", "content": "so", "bedrock_content_blocks": [TEXT, empty]}
+    assert turns_of(CLAUDE, [USER, message, USER])[1] == ("assistant", [TEXT])
 
 
 # why, the sidecar of an answer that nobody edited

@@ -104,6 +104,7 @@ class ModelProfile:
     thinks_unasked: bool = False
     effort_field: bool = False  # output_config.effort beside a thinking budget
     replay: Replay = "none"
+    replays_citations: bool = False  # citationsContent in an assistant's turn; elsewhere its text goes back alone
 
     beta_field: bool = False  # anthropic_beta
 
@@ -137,6 +138,7 @@ PERMISSIVE = ModelProfile(
     max_images=1_000_000,
     max_documents=1_000_000,
     replay="verbatim",
+    replays_citations=True,
 )
 
 
@@ -179,6 +181,7 @@ PROFILES: tuple[Row, ...] = (
             "refused_media": frozenset({"video", "audio"}),
             "s3_sources": NO_KIND,
             "replay": "signed",
+            "replays_citations": True,
             "top_k": ("top_k",),
             "blank_stop_sequences": False,
             "beta_field": True,
@@ -339,6 +342,7 @@ PROFILES: tuple[Row, ...] = (
         _NOVA,
         {
             "forced_tool_choice": True,
+            "replays_citations": True,
             "hyphens_in_tool_names": False,
             "result_media": frozenset({"image", "document"}),
             "top_k": ("inferenceConfig", "topK"),

@@ -19,6 +19,7 @@ from .documents import name_documents, text_beside_documents
 from .guarding import guard_last_turn
 from .media import Place, fetch_s3, format_of
 from .pairing import repair_tool_exchanges, retell_where
+from .reading import is_blank
 from .reasoning import keep_replayable_reasoning
 
 _MEDIA_BLOCKS = ("image", "document", "video", "audio")
@@ -115,6 +116,31 @@ def tell_server_tools_as_text(turns: list[Turn], context: Context) -> list[Turn]
 
 def _concerns(block: Block, ids: set[str]) -> bool:
     return any(block[name]["toolUseId"] in ids for name in ("toolUse", "toolResult") if name in block)
+
+
+def tell_citations_as_text(turns: list[Turn], context: Context) -> list[Turn]:
+    """Cited text of an answer goes back as plain text to a model that cites nothing, and nowhere without a text.
+
+    Citations are returned by Claude and Nova; what others make of `citationsContent` nobody saw.
+    """
+    if "citationsContent" not in context.kinds:
+        return turns
+    for turn in turns:
+        for position, block in enumerate(turn.blocks):
+            if "citationsContent" in block:
+                turn.blocks[position] = _settled_citations(block, turn.origins[position], context)
+        kept = [not ("text" in block and is_blank(block["text"])) for block in turn.blocks]
+        turn.blocks = [block for block, stays in zip(turn.blocks, kept, strict=True) if stays]
+        turn.origins = [origin for origin, stays in zip(turn.origins, kept, strict=True) if stays]
+    return turns
+
+
+def _settled_citations(block: Block, origin: int | None, context: Context) -> Block:
+    text = "".join(str(part.get("text", "")) for part in block["citationsContent"].get("content") or ())
+    if context.profile.replays_citations and not is_blank(text):
+        return block
+    context.settle("tell_citations_as_text", origin, "cited text went back without its citations")
+    return {"text": text}
 
 
 def tell_tools_as_text(turns: list[Turn], context: Context) -> list[Turn]:
@@ -326,6 +352,7 @@ TURN_STEPS: tuple[Step, ...] = (
     keep_replayable_reasoning,
     name_refused_media,
     tell_server_tools_as_text,
+    tell_citations_as_text,
     tell_tools_as_text,
     place_system_turns,
     merge_turns_of_one_role,
