@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from .measure import FLOOR, OURS, OURS_ASYNC, OURS_SPEED, Bench, Column, Row
+from .measure import FACES, FLOOR, OURS, OURS_SPEED, Bench, Column, Row
 from .processes import ROOT, Server, authority, environment
 from .report import for_terminal, markdown, plot, table
 from .subjects import PEERS, is_installed
@@ -31,8 +31,8 @@ def columns(options: argparse.Namespace) -> list[Column]:
     chosen = [Column(FLOOR, "boto3"), OURS]
     if options.speed:
         chosen.append(OURS_SPEED)
-    if options.asynchronous:
-        chosen.append(OURS_ASYNC)
+    if options.faces:
+        chosen += [face for face in FACES if is_installed(face.subject)]
     if options.peers:
         chosen += [Column(name, name, peer=True) for name in PEERS if is_installed(name)]
     return chosen
@@ -46,9 +46,7 @@ def rows(bench: Bench, options: argparse.Namespace) -> Iterator[Row]:
             slow = WORKLOADS[name].crowd
             row = bench.cpu_row(WORKLOADS[name], max(2, options.rounds // 2) if slow else options.rounds)
             yield row
-            over = bench.async_row(row) if name == "text" else None
-            if over is not None:
-                yield over
+            yield from bench.over_rows(row)
         else:
             yield from _other(bench, name, options.rounds)
 
@@ -91,7 +89,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--peers", action="store_true", help="add the adapters that are installed: " + ", ".join(PEERS))
     parser.add_argument("--speed", action="store_true", help="also with orjson, which the default run leaves out")
-    parser.add_argument("--no-async", dest="asynchronous", action="store_false", help="leave AsyncBedrock out")
+    parser.add_argument("--core", dest="faces", action="store_false", help="leave AsyncBedrock and the transport out")
     parser.add_argument("--rounds", type=int, default=5, help="rounds in which the subjects take turns (5)")
     parser.add_argument("--write", action="store_true", help="keep table and plot in docs/")
     parser.add_argument("only", nargs="*", metavar="ROW", help=f"only these: {', '.join([*WORKLOADS, *OTHER_ROWS])}")
@@ -102,7 +100,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run, and say what was measured; 1 where a subject of ours answered wrongly."""
     options = parsed(arguments)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, authority(Path(folder)) as (certificate, bundle):
-        environ = environment(bundle)
+        environ = environment(Path(folder), bundle)
         with Server(certificate, environ) as server, closing(Bench(server, environ, columns(options), _say)) as bench:
             measured = []
             for row in rows(bench, options):

@@ -6,7 +6,7 @@ Out come results: per row and column the samples of each round, and the ratio of
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -31,6 +31,22 @@ class Column:
 OURS = Column("ours", "ours", (WITHOUT_ORJSON,))
 OURS_SPEED = Column("ours [speed]", "ours")
 OURS_ASYNC = Column("ours, async", "ours-async", (WITHOUT_ORJSON,))
+OURS_HTTP = Column("ours, openai transport", "ours-http", (WITHOUT_ORJSON,))
+
+FACES: Mapping[Column, tuple[str, ...]] = {
+    OURS_ASYNC: ("text", "crowd-50", "crowd-50-tls", "crowd-500", "lag", "first", "memory", "start"),
+    OURS_HTTP: ("turn", "text"),
+}
+"""Faces over the core, and the rows in which they have something to say."""
+
+OVER_THE_CORE: Mapping[str, tuple[tuple[Column, str, str, float], ...]] = {
+    "turn": ((OURS_HTTP, "openai transport over the core, per call", "us CPU", 500),),
+    "text": (
+        (OURS_ASYNC, "async face over the core, per delta", "us CPU", 15),
+        (OURS_HTTP, "openai transport over the core, per chunk", "us CPU", 30),
+    ),
+}
+"""What a face may cost more than the core, in microseconds per unit of the row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +111,10 @@ class Bench:
         return row
 
     def _columns_of(self, workload: Workload) -> list[Column]:
-        columns = [column for column in self.columns if workload.peers or not column.peer]
-        wanted = workload.crowd or workload.name == "text"
-        return [column for column in columns if column is not OURS_ASYNC or wanted]
+        return [column for column in self._present_in(workload.name) if workload.peers or not column.peer]
+
+    def _present_in(self, row: str) -> list[Column]:
+        return [column for column in self.columns if row in FACES.get(column, (row,))]
 
     def _checks(self, column: Column, workload: Workload) -> bool:
         try:
@@ -131,15 +148,13 @@ class Bench:
 
     # --- rows of other kinds --------------------------------------------------------------------------------------
 
-    def async_row(self, text: Row) -> Row | None:
-        """What the async face costs over the sync one, from the samples of the text deltas."""
-        if OURS_ASYNC.title not in text.samples:
-            return None
-        pairs = zip(text.samples[OURS_ASYNC.title], text.samples[OURS.title], strict=True)
-        over = [(slow - fast) * 1e6 for slow, fast in pairs]
-        return Row(
-            "async", "async face over the sync one", "us CPU per delta", {OURS.title: over}, (15, 15), relative=False
-        )
+    def over_rows(self, row: Row) -> Iterator[Row]:
+        """What the faces cost over the core, from the samples of a row."""
+        for column, title, unit, most in OVER_THE_CORE.get(row.name, ()):
+            if column.title in row.samples:
+                pairs = zip(row.samples[column.title], row.samples[OURS.title], strict=True)
+                over = [(slow - fast) * 1e6 for slow, fast in pairs]
+                yield Row(f"{row.name}-{column.subject}", title, unit, {OURS.title: over}, (most, most), relative=False)
 
     def connection_row(self, kind: str) -> Row:
         """New connections in two waves of 50 streams, after a first wave."""
@@ -160,7 +175,7 @@ class Bench:
         lag = Row("lag", "lag of a delta, events every 10 ms", "wall", targets=(1.0, 1.0))
         first = Row("first", "call to first delta, of which 10 ms are the server's", "wall")
         for _ in range(rounds):
-            for column in self.columns:
+            for column in self._present_in("lag"):
                 try:
                     answer = self._told(column).ask("lag")
                 except SubjectError as error:
@@ -178,7 +193,7 @@ class Bench:
         """Resident memory of fresh processes with 50 streams half read."""
         row = Row("memory", "memory at 50 streams", "bytes", targets=(1.05, 1.05))
         for _ in range(rounds):
-            for column in self.columns:
+            for column in self._present_in("memory"):
                 self._sample(row, column, partial(self._memory, column))
         return row
 
@@ -190,10 +205,10 @@ class Bench:
     def start_row(self, rounds: int) -> Row:
         """From the start of a process to its first text."""
         row = Row("start", "process start to first token", "wall", targets=(1.03, 1.03))
-        for column in self.columns:  # fills the caches of the file system and of compiled modules
+        for column in self._present_in(row.name):  # fills the caches of the file system and of compiled modules
             self._sample(Row("", "", ""), column, partial(self._start, column))
         for _ in range(rounds):
-            for column in self.columns:
+            for column in self._present_in(row.name):
                 self._sample(row, column, partial(self._start, column))
         return row
 

@@ -105,12 +105,15 @@ class Server(Child):
         super().close()
 
 
-def environment(certificates: str | None = None) -> dict[str, str]:
-    """The environment of all children: no settings, credentials or proxies of the person who runs the benchmark."""
+def environment(folder: Path, certificates: str | None = None) -> dict[str, str]:
+    """The environment of all children: no settings, credentials or proxies of the person who runs the benchmark.
+
+    Modules are compiled once, as they are where a package was installed, into the folder.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("AWS_", "BEDROCK_")) and not name.lower().endswith("_proxy")
+        if not name.startswith(("AWS_", "BEDROCK_", "PYTHON")) and not name.lower().endswith("_proxy")
     }
     bundle = {"AWS_CA_BUNDLE": certificates} if certificates else {}
     return {
@@ -124,6 +127,7 @@ def environment(certificates: str | None = None) -> dict[str, str]:
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "PYTHONPATH": str(ROOT),
+        "PYTHONPYCACHEPREFIX": str(folder / "compiled"),
     }
 
 

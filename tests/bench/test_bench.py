@@ -10,34 +10,42 @@ import pytest
 from tests.bench.measure import FLOOR, OURS, OURS_ASYNC, OURS_SPEED, Column, Row
 from tests.bench.processes import Server, SubjectError, environment, subject_process
 from tests.bench.report import for_terminal, markdown, plot, table
+from tests.bench.subjects import is_installed
 from tests.bench.workloads import WORKLOADS
 
 SINGLE = [name for name, workload in WORKLOADS.items() if not workload.crowd]
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server([], environment()) as running:
+def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return environment(tmp_path_factory.mktemp("bench"))
+
+
+@pytest.fixture(scope="module")
+def server(environ: dict[str, str]) -> Iterator[Server]:
+    with Server([], environ) as running:
         yield running
 
 
-@pytest.mark.parametrize("name", ["boto3", "ours", "ours-async"])
-def test_every_workload_is_answered_rightly(server: Server, name: str) -> None:
-    with subject_process(name, server.endpoints, environment()) as subject:
+@pytest.mark.parametrize("name", ["boto3", "ours", "ours-async", "ours-http"])
+def test_every_workload_is_answered_rightly(server: Server, environ: dict[str, str], name: str) -> None:
+    if not is_installed(name):
+        pytest.skip(f"{name} needs what is not installed here")
+    with subject_process(name, server.endpoints, environ) as subject:
         for workload in SINGLE:
             subject.ask("check", name=workload)
 
 
-def test_a_wrong_answer_is_not_measured(server: Server) -> None:
+def test_a_wrong_answer_is_not_measured(server: Server, environ: dict[str, str]) -> None:
     with (
-        subject_process("boto3-told", server.endpoints, environment()) as subject,
+        subject_process("boto3-told", server.endpoints, environ) as subject,
         pytest.raises(SubjectError, match="KeyError"),
     ):
         subject.ask("check", name="no-such-workload")
 
 
-def test_lag_and_conversion_are_measured_in_the_subject(server: Server) -> None:
-    with subject_process("ours", server.endpoints, environment()) as subject:
+def test_lag_and_conversion_are_measured_in_the_subject(server: Server, environ: dict[str, str]) -> None:
+    with subject_process("ours", server.endpoints, environ) as subject:
         answer = subject.ask("lag")
         assert len(answer["lags"]) == 50
         assert min(answer["lags"]) > 0

@@ -64,6 +64,7 @@ _HOMES: Mapping[str, tuple[str, str]] = {
     "boto3-told": ("bare", "ToldBoto3"),
     "ours": ("ours", "Ours"),
     "ours-async": ("ours", "OursAsync"),
+    "ours-http": ("ours", "OursHttp"),
     "litellm": ("litellm", "LiteLLM"),
     "langchain-aws": ("langchain", "LangChain"),
     "strands": ("strands", "Strands"),

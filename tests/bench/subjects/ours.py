@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 from tests.bench.subjects import Heard, Subject, Tell
@@ -74,6 +75,44 @@ class OursAsync(Subject):
             on_tool_arguments_delta=lambda _, piece: keep(piece),
         )
         return _heard(await stream.completion())
+
+
+class OursHttp(Subject):
+    """The transport of the openai SDK, without the SDK: a body goes in, bytes come out."""
+
+    requires = "httpx"
+
+    def __init__(self, endpoint: str, connections: int = 10) -> None:
+        from agent.bedrock import http_client
+
+        self._client = http_client(region="us-east-1", endpoint_url=endpoint, max_connections=max(connections, 64))
+
+    def prepare(self, conversation: Conversation) -> dict[str, Any]:
+        return {"model": MODEL, "messages": conversation.messages, "tools": conversation.tools}
+
+    def whole(self, prepared: dict[str, Any]) -> Heard:
+        return Heard(text=self._client.post(_URL, json=prepared).json()["choices"][0]["message"]["content"])
+
+    def stream(self, prepared: dict[str, Any], tell: Tell) -> Heard:
+        with self._client.stream("POST", _URL, json={**prepared, "stream": True}) as response:
+            for _ in response.iter_raw():
+                tell("")
+        return Heard()
+
+    def heard(self, prepared: dict[str, Any]) -> Heard:
+        said: dict[str, list[str]] = {"content": [], "reasoning_content": [], "arguments": []}
+        with self._client.stream("POST", _URL, json={**prepared, "stream": True}) as response:
+            for line in response.iter_lines():
+                if line.startswith("data: {"):
+                    [choice] = json.loads(line[6:])["choices"]
+                    for name in ("content", "reasoning_content"):
+                        said[name].append(choice["delta"].get(name) or "")
+                    calls = choice["delta"].get("tool_calls") or ()
+                    said["arguments"] += [call["function"].get("arguments") or "" for call in calls]
+        return Heard(*("".join(pieces) for pieces in said.values()))
+
+
+_URL = "http://bedrock.local/v1/chat/completions"
 
 
 def _heard(completion: Any) -> Heard:
