@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+import textwrap
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 
 from agent.bedrock import Bedrock
 from agent.bedrock.errors import SettingsError
+from agent.bedrock.faces import config
 from agent.bedrock.faces.config import Backend, Configuration, Model, ServerSettings, read_configuration
 from agent.bedrock.faces.toml_lines import key_lines
 
@@ -258,3 +262,40 @@ def test_the_scanner_finds_every_key_that_tomllib_finds_on_its_line(tables: dict
     read: Any = tomllib.loads(text)
     assert {name: set(table) for name, table in read.items()} == {name: set(pairs) for name, pairs in tables.items()}
     assert key_lines(text) == expected
+
+
+# --- documents --------------------------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_documented_file_is_read_and_shows_every_key_of_its_tables(write: Write) -> None:
+    page = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    read = read_configuration(write(re.findall(r"```toml\n(.*?)```", page, re.DOTALL)[0]))
+    assert set(read.backends) == {"work", "team", "gateway"}
+    named = set(re.findall(r"`([a-z_]+)`", page))
+    for table in (Backend, Model, ServerSettings):
+        assert {field.name for field in dataclasses.fields(table)} <= named
+    assert {name for table in (config._TOP, config._BACKEND, config._MODEL, config._SERVER) for name in table} == {
+        *(field.name for table in (Backend, Model, ServerSettings) for field in dataclasses.fields(table)),
+        *("default_backend", "default_model", "backends", "models", "server"),
+    }
+
+
+def test_the_documented_defaults_of_the_server_are_those_of_the_code() -> None:
+    page = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    defaults = ServerSettings()
+    for row in re.findall(r"^\| (`.*`) \| ([\d., ]+) \|", page, re.MULTILINE):
+        names, values = re.findall(r"`(\w+)`", row[0]), row[1].split(", ")
+        if hasattr(defaults, names[0]):
+            assert [str(getattr(defaults, name)).removesuffix(".0") for name in names] == values
+
+
+def test_the_configuration_in_the_compose_file_is_read(write: Write) -> None:
+    text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
+    inside = re.search(r"  bedrock:\n    content: \|\n(.*?)\n  balancer:", text, re.DOTALL)
+    assert inside is not None
+    read = read_configuration(write(textwrap.dedent(inside[1])))
+    assert read.server.api_key_env == ("SERVER_KEY",)
+    assert "  stop_grace_period: 11m" in text
+    assert read.server.drain_seconds < 11 * 60

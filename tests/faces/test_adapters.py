@@ -1,0 +1,127 @@
+"""Row A16: Strands-style models and LangChain chunks as thin functions over the event dicts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agent.bedrock import AsyncBedrock
+from agent.bedrock.faces.adapters import StrandsModel, langchain_chunks
+from agent.bedrock.faces.client import Bedrock
+from agent.bedrock.faces.event_dicts import event_dicts_of
+from agent.bedrock.testing import FakeBedrock, Reasoning, Reply, Text, ToolCall, Usage
+
+CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+ANSWER = Reply(
+    Reasoning("Two cities.", "c2ln"),
+    Text("Let me see."),
+    ToolCall("weather", {"city": "Graz"}, id="t1"),
+    ToolCall("weather", {"city": "Linz"}, id="t2"),
+    usage=Usage(input=8, output=4, cache_read=2),
+)
+MESSAGES = [{"role": "user", "content": [{"text": "Weather?"}]}]
+TOOL = {"name": "weather", "description": "It.", "inputSchema": {"json": {"type": "object"}}}
+
+Connect = Callable[..., Bedrock]
+
+
+def strands(bedrock: Bedrock, **options: Any) -> StrandsModel:
+    return StrandsModel(AsyncBedrock.over(bedrock), model_id=CLAUDE, **options)
+
+
+async def collected(stream: Any) -> list[Any]:
+    return [event async for event in stream]
+
+
+def folded(events: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The message that Strands would make of its stream, and what else was told."""
+    blocks: list[dict[str, Any]] = []
+    other: dict[str, Any] = {}
+    for event in events:
+        (kind, told), *_ = event.items()
+        if kind == "contentBlockStart":
+            blocks.append(
+                {"input": "", "text": "", "reasoning": "", "signature": "", **told["start"].get("toolUse", {})}
+            )
+        elif kind == "contentBlockDelta":
+            delta = told["delta"]
+            blocks[-1]["text"] += delta.get("text", "")
+            blocks[-1]["input"] += delta.get("toolUse", {}).get("input", "")
+            blocks[-1]["reasoning"] += delta.get("reasoningContent", {}).get("text", "")
+            blocks[-1]["signature"] += delta.get("reasoningContent", {}).get("signature", "")
+        else:
+            other[kind] = told
+    return [{name: value for name, value in block.items() if value} for block in blocks], other
+
+
+def test_a16_a_strands_model_streams_converse_events(serve: Any, bedrock_at: Connect) -> None:
+    fake: FakeBedrock = serve(ANSWER)
+    model = strands(bedrock_at(fake), max_tokens=99)
+    events = asyncio.run(collected(model.stream(MESSAGES, [TOOL], "Be brief.")))
+    assert events[0] == {"messageStart": {"role": "assistant"}}
+    blocks, other = folded(events)
+    assert blocks == [
+        {"reasoning": "Two cities.", "signature": "c2ln"},
+        {"text": "Let me see."},
+        {"toolUseId": "t1", "name": "weather", "input": json.dumps({"city": "Graz"}, separators=(",", ":"))},
+        {"toolUseId": "t2", "name": "weather", "input": json.dumps({"city": "Linz"}, separators=(",", ":"))},
+    ]
+    assert sum("contentBlockStop" in event for event in events) == 4
+    assert other["messageStop"] == {"stopReason": "tool_use"}
+    assert other["metadata"]["usage"]["totalTokens"] == 14
+    body = fake.requests[0].body
+    assert body["messages"] == MESSAGES
+    assert body["system"][0] == {"text": "Be brief."}
+    assert body["inferenceConfig"]["maxTokens"] == 99
+
+
+def test_a16_a_strands_model_changes_its_configuration(serve: Any, bedrock_at: Connect) -> None:
+    fake: FakeBedrock = serve("One.", "Two.")
+    model = strands(bedrock_at(fake), temperature=0.5)
+    model.update_config(temperature=0.25, model_id="us.amazon.nova-lite-v1:0")
+    assert model.get_config() == {"temperature": 0.25, "model_id": "us.amazon.nova-lite-v1:0"}
+    asyncio.run(collected(model.stream(MESSAGES)))
+    assert fake.requests[0].model_id == "us.amazon.nova-lite-v1:0"
+    assert fake.requests[0].body["inferenceConfig"]["temperature"] == 0.25
+
+
+def test_a16_a_strands_model_gives_structured_output(serve: Any, bedrock_at: Connect) -> None:
+    pydantic = pytest.importorskip("pydantic")
+    weather = pydantic.create_model("Weather", city=(str, ...), degrees=(int, ...))
+
+    def answer(request: Any) -> Any:
+        data = {"city": "Graz", "degrees": 7}
+        tools = (request.body.get("toolConfig") or {}).get("tools")
+        return Reply(ToolCall(tools[0]["toolSpec"]["name"], data) if tools else Text(json.dumps(data)))
+
+    model = strands(bedrock_at(serve(answer)))
+    (told,) = asyncio.run(collected(model.structured_output(weather, MESSAGES)))
+    assert told["output"] == weather(city="Graz", degrees=7)
+
+
+def test_a16_langchain_chunks_add_up_to_the_message(serve: Any, bedrock_at: Connect) -> None:
+    stream = bedrock_at(serve(ANSWER)).stream(CLAUDE, [{"role": "user", "content": "Weather?"}])
+    chunks = list(langchain_chunks(event_dicts_of(stream)))
+    assert "".join(chunk["content"] for chunk in chunks) == "Let me see."
+    reasoning = [chunk["additional_kwargs"]["reasoning_content"] for chunk in chunks if "additional_kwargs" in chunk]
+    assert "".join(reasoning) == "Two cities."
+    calls: dict[int, dict[str, str]] = {}
+    for piece in (piece for chunk in chunks for piece in chunk.get("tool_call_chunks", ())):
+        call = calls.setdefault(piece["index"], {"id": "", "args": ""})
+        call["id"] += piece["id"] or ""
+        call["args"] += piece["args"]
+    assert [(call["id"], json.loads(call["args"])) for call in calls.values()] == [
+        ("t1", {"city": "Graz"}),
+        ("t2", {"city": "Linz"}),
+    ]
+    usage = next(chunk["usage_metadata"] for chunk in chunks if "usage_metadata" in chunk)
+    assert usage == {
+        "input_tokens": 10,
+        "output_tokens": 4,
+        "total_tokens": 14,
+        "input_token_details": {"cache_read": 2, "cache_creation": 0},
+    }
