@@ -17,6 +17,7 @@ from pathlib import Path
 from workshop.environment import ROOT, Environment, declared, prepare
 from workshop.vendor import vendor
 
+TESTS = ("tests/runtimes/test_hermes.py", "tests/runtimes/test_hermes_transport.py")
 HERMES = "hermes-agent[bedrock]==0.19.0"
 
 
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     python = prepare(environment())
     with tempfile.TemporaryDirectory(prefix="vendored-") as folder:
         target = vendor(Path(folder))
-        words = ["-P", "-m", "pytest", "-o", "pythonpath=", "-p", "no:cacheprovider", "tests/runtimes/test_hermes.py"]
+        words = ["-P", "-m", "pytest", "-o", "pythonpath=", "-p", "no:cacheprovider", *TESTS]
         environ = {**os.environ, "VENDORED_ADAPTER": str(target)}
         environ.pop("PYTHONPATH", None)
         return subprocess.run([str(python), *words, *arguments], cwd=ROOT, env=environ, check=False).returncode
