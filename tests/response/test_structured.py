@@ -122,3 +122,15 @@ def test_without_jsonschema_an_answer_is_marked_as_unchecked(monkeypatch: pytest
 def test_an_answer_without_plan_says_nothing_of_structure() -> None:
     completion = complete(text_answer("{}"))
     assert (completion.message.parsed, completion.bedrock.structured) == (None, None)
+
+
+def test_words_before_the_answer_are_no_part_of_it() -> None:
+    answer = tool_answer({"city": "Paris"})
+    answer["output"]["message"]["content"].insert(0, {"text": "Here you are: "})
+    completion = complete(answer, CallNotes(answer_form=BY_TOOL))
+    assert completion.message.content == 'Here you are: {"city": "Paris"}'
+    assert completion.message.parsed == {"city": "Paris"}
+    fenced = text_answer('Here you are:\n```json\n{"city": "Paris"}\n```\nAnything else?')
+    assert complete(fenced, CallNotes(answer_form=AnswerForm("instruction", SCHEMA))).message.parsed == {
+        "city": "Paris"
+    }

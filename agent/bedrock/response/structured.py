@@ -16,13 +16,13 @@ from .events import BlockStop, Event, TextDelta, ToolArgumentsDelta, ToolCallSta
 
 if TYPE_CHECKING:
     from ..notes import AnswerForm
-    from .completion import Completion
+    from .completion import Completion, Message
     from .decoder import Decoder
 
 _WRAPPER = re.compile(r'\s*\{\s*"value"\s*:\s*')
 _LONGEST_WRAPPER = 100
 _CLOSING = re.compile(r"[\s}]*$")
-_FENCED = re.compile(r"\s*```(?:json)?\s*\n(?P<inside>.*?)\n?\s*```\s*", re.DOTALL)
+_FENCED = re.compile(r"```(?:json)?[ \t]*\n(?P<inside>.*?)\n?[ \t]*```", re.DOTALL)
 
 
 class StructuredDecoder:
@@ -105,7 +105,7 @@ def with_parsed_answer(completion: Completion, form: AnswerForm) -> Completion:
     message = completion.choices[0].message
     if message.tool_calls:
         return completion
-    value, problem = _parsed(message.content or "")
+    value, problem = _parsed_answer(message, form)
     valid = False if problem else None
     if problem is None and form.schema is not None:
         valid, problem = _fits(value, form.schema)
@@ -114,12 +114,24 @@ def with_parsed_answer(completion: Completion, form: AnswerForm) -> Completion:
     return completion
 
 
-def _parsed(text: str) -> tuple[Any, str | None]:
-    fenced = _FENCED.fullmatch(text)
-    try:
-        return json.loads(fenced["inside"] if fenced else text), None
-    except (ValueError, RecursionError):
-        return None, "the answer is no JSON"
+def _parsed_answer(message: Message, form: AnswerForm) -> tuple[Any, str | None]:
+    """The value and None, or None and the problem; words that a model puts before or around its answer are no part of it."""
+    texts = [message.content or ""]
+    if form.tool_name:  # what the tool was called with came last, as a block of its own
+        texts += [block["text"] for block in message.bedrock_content_blocks if "text" in block][-1:]
+    for candidate in (candidate for text in texts for candidate in _candidates(text)):
+        try:
+            return json.loads(candidate), None
+        except (ValueError, RecursionError):
+            continue
+    return None, "the answer is no JSON"
+
+
+def _candidates(text: str) -> Iterator[str]:
+    yield text
+    fenced = _FENCED.search(text)
+    if fenced is not None:
+        yield fenced["inside"]
 
 
 def _fits(value: Any, schema: Mapping[str, Any]) -> tuple[bool | None, str | None]:
