@@ -14,9 +14,11 @@ from collections.abc import Mapping, Sequence
 
 from workshop.environment import ROOT, Environment, declared, editable, prepare
 
+SERVER = ("starlette", "uvicorn")
+
 RUNTIMES: Mapping[str, tuple[str, ...]] = {
     "openai2": ("openai==2.54.0",),
-    "openai3": ("openai==3.51.0",),
+    "openai3": ("openai==3.51.0", *SERVER),
     "pydantic-ai": ("pydantic-ai-slim[openai]==2.68.0", "openai==3.52.0"),
     "openai-agents": ("openai-agents==0.24.0", "openai==3.52.0"),
     "langchain": ("langchain-openai==1.7.0", "langgraph==1.2.22", "openai==3.51.0"),
@@ -28,6 +30,7 @@ RUNTIMES: Mapping[str, tuple[str, ...]] = {
     "dspy": ("dspy==3.4.0", "mcp==2.3.0"),
     "llm": ("llm==0.36",),
     "mini-swe-agent": ("mini-swe-agent==2.4.6", "mcp==2.3.0"),
+    "aider": ("aider-chat==0.86.2", *SERVER),
 }
 """What pip puts into the environment of each runtime, beside this checkout and the tools of the tests."""
 

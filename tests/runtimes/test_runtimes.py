@@ -19,11 +19,11 @@ from agent.bedrock.testing import FakeBedrock, Reasoning, RecordedRequest, Refus
 if "RUNTIME" not in os.environ:
     pytest.skip("no runtime is named; scripts/test-runtimes has them", allow_module_level=True)
 
-from tests.runtimes.players.stage import Stage
+from tests.runtimes.players.stage import Stage, close_servers
 
 PLAYERS = {
     "openai2": ("openai_sdk",),
-    "openai3": ("openai_sdk",),
+    "openai3": ("openai_sdk", "openai_over_http"),
     "pydantic-ai": ("pydantic_ai_agent",),
     "openai-agents": ("openai_agents",),
     "langchain": ("langgraph_agent",),
@@ -34,6 +34,7 @@ PLAYERS = {
     "dspy": ("dspy_program",),
     "llm": ("llm_plugin",),
     "mini-swe-agent": ("mini_swe_agent",),
+    "aider": ("aider_cli",),
 }
 """Modules of `players` by the environment that they play in."""
 
@@ -46,6 +47,12 @@ pytestmark = [
 @pytest.fixture(params=PLAYERS[os.environ["RUNTIME"]])
 def player_class(request: pytest.FixtureRequest) -> Any:
     return import_module(f"tests.runtimes.players.{request.param}").Player
+
+
+@pytest.fixture(autouse=True)
+def _no_server_is_left() -> Iterator[None]:
+    yield
+    close_servers()
 
 
 @pytest.fixture

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import threading
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -52,6 +54,18 @@ WEATHER = {
 }
 
 
+SERVERS: list[tuple[Any, threading.Thread]] = []
+"""Those that run."""
+
+
+def close_servers() -> None:
+    """End those that run."""
+    while SERVERS:
+        server, thread = SERVERS.pop()
+        server.should_exit = True
+        thread.join(10)
+
+
 @dataclass(frozen=True)
 class Stage:
     """Where a scene is played: a stand-in, and clients for it."""
@@ -65,6 +79,20 @@ class Stage:
     def async_http(self, **options: Any) -> Any:
         """An HTTP client for async clients of the SDK."""
         return async_http_client(**self._options(options))
+
+    def address(self) -> str:
+        """The address of a server of ours, which runs until the scene is over."""
+        from agent.bedrock.faces.config import NO_CONFIGURATION
+        from agent.bedrock.faces.server.run import create_server
+
+        configuration = replace(NO_CONFIGURATION, server=replace(NO_CONFIGURATION.server, port=0))
+        server = create_server(configuration, **self._options({}))
+        thread = threading.Thread(target=server.run, name="server", daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        SERVERS.append((server, thread))
+        return f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/v1"
 
     def _options(self, options: dict[str, Any]) -> dict[str, Any]:
         return {"region": "us-east-1", "endpoint_url": self.fake.url, "max_attempts": 1, **KEYS, **options}
