@@ -66,7 +66,8 @@ def create_app(configuration: Configuration = NO_CONFIGURATION, **arguments: Any
     metrics = Metrics()
     roomy, connections = _with_room(configuration)
     backends = Backends(roomy, **{**connections, **metrics.hooks(), **arguments})
-    backends.bedrock()  # what the configuration lacks is said now, not at the first call
+    for name in configuration.backends or (None,):
+        backends.bedrock(name)  # what the configuration lacks is said now, not at the first call
     service = Service(backends, configuration.server, Door.for_configuration(configuration), metrics)
 
     @asynccontextmanager
