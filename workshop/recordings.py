@@ -25,15 +25,12 @@ from agent.bedrock.request.build import build_request
 from agent.bedrock.response.accumulator import fold
 from agent.bedrock.response.decoder import events_from_response
 from agent.bedrock.testing import Cited, FakeBedrock, RawAnswer, Reasoning, Redacted, Reply, Text, ToolCall, ToolResult
-from workshop.traffic import Block, Body, Json, Recording, load
+from workshop.traffic import Block, Body, Json, Recording, answer_shape, load, modelled
 
 MODEL = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 """Answers are served to a call for this model; their own models are for the histories."""
 
 QUESTION = [{"role": "user", "content": "?"}]
-
-UNDOCUMENTED_COUNTERS = {"cacheReadInputTokenCount", "cacheWriteInputTokenCount", "serverToolUsage"}
-"""Doubles of documented ones, and an object that was empty in every recording; botocore drops what is not modelled."""
 
 CLIENT_TOOLS = {None, "tool_use"}
 """Types of tool use that the caller answers; what the service runs itself is no tool call in OpenAI's sense."""
@@ -51,6 +48,7 @@ class Judge:
     """Serves recordings to the adapter; to be used in a `with` block."""
 
     def __enter__(self) -> Self:
+        self._shape = answer_shape()
         self._exit = contextlib.ExitStack()
         self._fake = self._exit.enter_context(FakeBedrock(strict=False))
         os.environ["NO_PROXY"] = "127.0.0.1"  # no proxy stands between us and the loopback
@@ -85,17 +83,22 @@ class Judge:
 
     def _of_answer(self, recording: Recording) -> Iterator[str]:
         """The answer, byte for byte, against what it holds."""
-        yield from differences(recording.answer(), self._served(recording))
+        yield from differences(self._answer(recording), self._served(recording))
 
     def _of_the_other_form(self, recording: Recording) -> Iterator[str]:
         """A whole answer told as a stream, a stream told as a whole answer: the same completion."""
-        answer = recording.answer()
+        answer = self._answer(recording)
         self._fake.queue(_reply(answer))
         other = self._whole() if recording.streamed else self._stream()
         yield from (f"told the other way: {what}" for what in differences(answer, other))
         mine, theirs = _comparable(self._served(recording)), _comparable(other)
         if mine != theirs:
             yield f"whole and stream disagree: {_first_difference(mine, theirs)}"
+
+    def _answer(self, recording: Recording) -> Body:
+        """What there is to keep: all that botocore knows of (the newest knows all but undocumented doubles of counters)."""
+        answer: Body = modelled(recording.answer(), self._shape)
+        return answer
 
     def _served(self, recording: Recording) -> Completion:
         self._fake.queue(RawAnswer(recording.body, recording.headers["content-type"], recording.status))
@@ -167,7 +170,7 @@ def _facts(answer: Body, completion: Body) -> Iterator[tuple[str, Json, Json]]:
     yield "reasoning details", _reasoning_facts(content), _details(message["reasoning_details"] or [])
     yield "tool calls", _calls(content), _openai_calls(message["tool_calls"] or [])
     yield "citations", _citations(content), [note["bedrock"] for note in message["annotations"] or []]
-    yield "counters", _counters(answer["usage"]), _counters(details["usage"])
+    yield "counters", answer["usage"], details["usage"]
     yield "prompt tokens", _prompt_tokens(answer["usage"]), completion["usage"]["prompt_tokens"]
     yield "completion tokens", answer["usage"]["outputTokens"], completion["usage"]["completion_tokens"]
     yield "stop reason", answer["stopReason"], details["stop_reason"]
@@ -215,10 +218,6 @@ def _openai_calls(calls: Sequence[Body]) -> list[tuple[str, str, Json]]:
 
 def _citations(content: Sequence[Block]) -> list[Json]:
     return [citation for block in content for citation in block.get("citationsContent", {}).get("citations", [])]
-
-
-def _counters(usage: Mapping[str, Json]) -> dict[str, Json]:
-    return {name: value for name, value in usage.items() if name not in UNDOCUMENTED_COUNTERS}
 
 
 def _prompt_tokens(usage: Mapping[str, Any]) -> int:

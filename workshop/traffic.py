@@ -69,6 +69,24 @@ def _joined(headers: Mapping[str, Any]) -> dict[str, str]:
     return {name.lower(): value if isinstance(value, str) else ", ".join(value) for name, value in headers.items()}
 
 
+def modelled(value: Json, shape: Any) -> Json:
+    """What botocore hands over of a value: members that its service model does not have are dropped (documents aside)."""
+    if shape.type_name == "structure" and not getattr(shape, "is_document_type", False):
+        known = {name: item for name, item in value.items() if name in shape.members}
+        return {name: modelled(item, shape.members[name]) for name, item in known.items()}
+    if shape.type_name == "list":
+        return [modelled(item, shape.member) for item in value]
+    return value
+
+
+def answer_shape() -> Any:
+    """The shape of a whole answer in the service model of the installed botocore."""
+    import botocore.session
+
+    service = botocore.session.Session().get_service_model("bedrock-runtime")
+    return service.operation_model("Converse").output_shape
+
+
 def events_of(body: bytes) -> Iterator[tuple[str, Body]]:
     """Name and members of each event in the bytes of an event stream."""
     from botocore.eventstream import EventStreamBuffer
