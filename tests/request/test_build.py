@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
+from agent.bedrock.errors import InvalidRequestError
 from agent.bedrock.request.build import ConverseRequest, build_request
 from tests.request.service import (
     CLAUDE,
@@ -202,3 +203,31 @@ def test_repairs_are_logged_without_content(caplog: pytest.LogCaptureFixture) ->
 
 def test_an_iterator_of_messages_is_read_once() -> None:
     assert build_request(CLAUDE, iter([USER])).kwargs == built(CLAUDE, [USER]).kwargs
+
+
+def nested(depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+ENDLESS: dict[str, Any] = {}
+ENDLESS["a"] = ENDLESS
+
+
+@pytest.mark.parametrize("value", [nested(5000), ENDLESS], ids=["deep", "endless"])
+def test_what_is_nested_too_deeply_is_refused_with_its_place(value: dict[str, Any]) -> None:
+    call = {"id": "a", "function": {"name": "f", "arguments": value}}
+    with pytest.raises(InvalidRequestError, match=r"messages\[1\]: nested too deeply"):
+        build_request(CLAUDE, [USER, {"role": "assistant", "tool_calls": [call]}], [tool("f")])
+    for options in ({"tools": [tool(parameters=value)]}, {"additional_model_request_fields": value}):
+        with pytest.raises(InvalidRequestError, match="nested too deeply"):
+            build_request(CLAUDE, [USER], **options)
+
+
+def test_arguments_that_are_too_deep_to_parse_stay_as_text() -> None:
+    arguments = '{"a":' * 5000 + "1" + "}" * 5000
+    call = {"id": "a", "function": {"name": "read", "arguments": arguments}}
+    request = built(CLAUDE, [USER, {"role": "assistant", "tool_calls": [call]}], [tool()])
+    assert request.kwargs["messages"][1]["content"][0]["toolUse"]["input"] == {"unparsed_arguments": arguments}

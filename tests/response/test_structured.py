@@ -134,3 +134,11 @@ def test_words_before_the_answer_are_no_part_of_it() -> None:
     assert complete(fenced, CallNotes(answer_form=AnswerForm("instruction", SCHEMA))).message.parsed == {
         "city": "Paris"
     }
+
+
+def test_white_space_without_end_costs_no_more_than_it_is_long() -> None:
+    """A model that fell into writing blanks writes as many as it may."""
+    pieces = ['{"value": [1', *[" \n" * 500] * 400, "]", "}"]
+    completion = ChatStream({"stream": tool_stream(pieces)}, CallNotes(answer_form=WRAPPED)).completion()
+    assert completion.message.parsed == [1]
+    assert completion.message.content == "".join(["[1", *pieces[1:-2], "]"])

@@ -7,10 +7,11 @@ sent, and the same input gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..errors import InvalidRequestError
 from ..models.ids import split_model_id
 from ..models.profiles import profile_for
 from .caching import place_cache_points
@@ -62,7 +63,13 @@ def build_request(
 ) -> ConverseRequest:
     """The Converse request for a conversation; `options` are the fields of `RequestOptions`, others raise TypeError."""
     asked = RequestOptions(**options)
-    messages = messages if isinstance(messages, (list, tuple)) else list(messages)
+    try:
+        return _built(model, messages if isinstance(messages, (list, tuple)) else list(messages), tools, asked)
+    except RecursionError:
+        raise InvalidRequestError("messages, tools or options are nested too deeply, or in themselves") from None
+
+
+def _built(model: str, messages: Sequence[Any], tools: Iterable[Any] | None, asked: RequestOptions) -> ConverseRequest:
     context = Context(model, profile_for(model, asked.base_model), asked)
     report_options_without_place(context)
 

@@ -93,7 +93,10 @@ class Context:
 
     def cleaned(self, message: int | None, value: Any, clean: Callable[[Any], Any]) -> Any:
         """The value after `clean`, reported where that is not what it was."""
-        plain = clean(value)
+        try:
+            plain = clean(value)
+        except RecursionError:
+            raise InvalidRequestError("nested too deeply, or in itself", message_index=message) from None
         if plain is not value:
             self.repair(
                 "replace_what_json_lacks", message, "NaN, lone surrogates or values of foreign types were told as text"

@@ -23,19 +23,19 @@ def name_documents(turns: list[Turn], context: Context) -> list[Turn]:
     """Every document gets a legal name that no other one has: "Messages can't contain duplicate document names."."""
     if "document" not in context.kinds:
         return turns
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
     for turn in turns:
         for position, block in enumerate(turn.blocks):
             turn.blocks[position] = _renamed(block, taken, turn.origins[position], context)
     return turns
 
 
-def _renamed(block: Block, taken: set[str], origin: int | None, context: Context) -> Block:
+def _renamed(block: Block, taken: dict[str, int], origin: int | None, context: Context) -> Block:
     if "document" in block:
         body = block["document"]
         given = str(body.get("name") or "")
         name = _unused(clean_document_name(given), taken)
-        taken.add(name)
+        taken.setdefault(name, 1)
         if name == given:
             return block
         if given:
@@ -54,12 +54,14 @@ def clean_document_name(name: str) -> str:
     return cleaned or _UNNAMED
 
 
-def _unused(name: str, taken: set[str]) -> str:
+def _unused(name: str, taken: dict[str, int]) -> str:
+    """`name`, or with a number where it is taken; `taken` knows the last number that each name was given."""
     if name not in taken:
         return name
-    number = 2
+    number = taken[name] + 1
     while (candidate := f"{name[: _NAME_LIMIT - 8]} ({number})") in taken:
         number += 1
+    taken[name] = number
     return candidate
 
 

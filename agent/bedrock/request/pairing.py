@@ -102,7 +102,7 @@ def _is_call(block: Block) -> bool:
 
 def tell_call_ids_apart(turns: list[Turn], context: Context) -> list[Turn]:
     """Ids are unique over a request, though some models number their calls anew in every answer."""
-    used: set[str] = set()
+    used: dict[str, int] = {}
     for position, turn in enumerate(turns):
         if turn.role != "assistant":
             continue
@@ -115,7 +115,7 @@ def tell_call_ids_apart(turns: list[Turn], context: Context) -> list[Turn]:
                 continue
             given = block["toolUse"]["toolUseId"]
             fresh = _unused_id(given, used)
-            used.add(fresh)
+            used.setdefault(fresh, 1)
             names.setdefault(given, deque()).append(fresh)
             if fresh != given:
                 renamed = True
@@ -128,12 +128,14 @@ def tell_call_ids_apart(turns: list[Turn], context: Context) -> list[Turn]:
     return turns
 
 
-def _unused_id(given: str, used: set[str]) -> str:
+def _unused_id(given: str, used: dict[str, int]) -> str:
+    """`given`, or with a number where it was used before; `used` knows the last number that each id was given."""
     if given not in used:
         return given
-    number = 2
+    number = used[given] + 1
     while (candidate := f"{given[:56]}_{number}") in used:
         number += 1
+    used[given] = number
     return candidate
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _WRAPPER = re.compile(r'\s*\{\s*"value"\s*:\s*')
 _LONGEST_WRAPPER = 100
-_CLOSING = re.compile(r"[\s}]*$")
+_CLOSING = " \t\r\n}"
 _FENCED = re.compile(r"```(?:json)?[ \t]*\n(?P<inside>.*?)\n?[ \t]*```", re.DOTALL)
 
 
@@ -65,7 +65,7 @@ class _Unwrapper:
     def __init__(self, *, wrapped: bool) -> None:
         self._head: str | None = "" if wrapped else None
         self._holds_closing = wrapped
-        self._held = ""
+        self._held: list[str] = []
 
     def feed(self, text: str) -> str:
         """What can be told now."""
@@ -74,17 +74,19 @@ class _Unwrapper:
             text = self._after_head(self._head)
         if not self._holds_closing:
             return text
-        text = self._held + text
-        end = _CLOSING.search(text)
-        cut = end.start() if end is not None else len(text)
-        self._held = text[cut:]
-        return text[:cut]
+        told = text.rstrip(_CLOSING)
+        if not told:
+            self._held.append(text)
+            return ""
+        told = "".join((*self._held, told))
+        self._held = [text[len(text.rstrip(_CLOSING)) :]]
+        return told
 
     def end(self) -> str:
         """What was held back and belongs to the value."""
         if self._head is not None:
             return self._head
-        return self._held.rstrip().removesuffix("}")
+        return "".join(self._held).rstrip().removesuffix("}")
 
     def _after_head(self, head: str) -> str:
         match = _WRAPPER.match(head)
