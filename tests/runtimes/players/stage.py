@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -106,6 +106,9 @@ class Player(Protocol):
 
     tries: int
     """How often the runtime and its SDK try where the service throttles."""
+
+    skips: Mapping[str, str]
+    """What it cannot play, and why: stream, tools, structured, throttle."""
 
     def __init__(self, stage: Stage) -> None: ...
 
