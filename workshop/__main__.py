@@ -59,6 +59,16 @@ def check_recordings(arguments: Sequence[str]) -> int:
     return _inside("workshop.recordings", arguments)
 
 
+def faults(arguments: Sequence[str]) -> int:
+    """Have every fault of the wire and the service happen, and print what came of it; --sample takes a minute."""
+    return _inside("workshop.faults", arguments)
+
+
+def soak(arguments: Sequence[str]) -> int:
+    """Thousands of turns with random faults in many threads, and nothing left over; --seconds says how long."""
+    return _inside("workshop.soak", arguments)
+
+
 def bench(arguments: Sequence[str]) -> int:
     """Measure the adapter beside bare boto3; --peers adds other adapters that are installed, --speed orjson."""
     os.chdir(environment.ROOT)
@@ -86,6 +96,8 @@ TASKS: dict[str, Callable[[Sequence[str]], int]] = {
     "demo": demo,
     "fuzz": fuzz,
     "check-recordings": check_recordings,
+    "faults": faults,
+    "soak": soak,
     "bench": bench,
     "vendor": vendor.main,
     "test-hermes": test_hermes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+import traceback
 from typing import Any
 
 import boto3
@@ -17,7 +18,7 @@ from agent.bedrock.aws.credentials import Credentials
 from agent.bedrock.aws.guard import Call, request_id
 from agent.bedrock.aws.journey import Journey, Protection
 from agent.bedrock.aws.settings import ClientSettings
-from agent.bedrock.errors import TruncatedResponseError
+from agent.bedrock.errors import CorruptStreamError, TruncatedResponseError, classify
 from agent.bedrock.notes import CallNotes, noted, notes_of_answer
 from agent.bedrock.testing import Cut, FakeBedrock, RawAnswer, Refusal, Reply
 
@@ -54,6 +55,13 @@ class TestCompleteness:
             assert raised.value.kind == "truncated"
             assert raised.value.request_id
             assert len(fake.requests) == 1
+
+    def test_a_body_that_is_no_text_is_corrupt_and_not_shown(self) -> None:
+        no_text = RawAnswer(b'{"secret": "\xff"}')
+        with FakeBedrock([no_text]) as fake, pytest.raises(CorruptStreamError) as raised:
+            guarded(fake).converse(**HELLO)
+        assert "secret" not in "".join(traceback.format_exception(raised.value))
+        assert classify(raised.value).retryable
 
     def test_an_answer_that_is_whole_passes_unchanged(self) -> None:
         with FakeBedrock([Reply("Hello"), Reply("Hello")]) as fake:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import partial, wraps
 from typing import Any
 
-from ..errors import TruncatedResponseError
+from ..errors import CorruptStreamError, TruncatedResponseError
 from ..notes import NO_NOTES, NOTES_KEY, notes_of_request
 from .attempt import send_for
 from .cancel import release_whoever_gives_up
@@ -69,12 +69,15 @@ def leave_out_unknown_members(call: Call, send: Send) -> Answer:
 
 
 def require_complete_answer(call: Call, send: Send) -> Answer:
-    """Refuse a whole answer without `output` or `stopReason`.
+    """Refuse a whole answer without `output` or `stopReason`, and one that is no text.
 
-    botocore gives `{}` for a 200 whose body is empty, cut by its Content-Length, or HTML (measured with 1.44.5). That a
-    stream is complete is proven where its events are read.
+    botocore gives `{}` for a 200 whose body is empty, cut by its Content-Length, or HTML, and lets a UnicodeDecodeError
+    out that holds the whole body (measured with 1.44.5). That a stream is complete is proven where its events are read.
     """
-    answer = send(call)
+    try:
+        answer = send(call)
+    except UnicodeDecodeError:
+        raise CorruptStreamError("the answer is no JSON: there are bytes in it that are no text") from None
     absent = [name for name in ("output", "stopReason") if name not in answer] if call.operation == WHOLE else []
     if absent:
         raise TruncatedResponseError(

@@ -1,0 +1,76 @@
+"""Many turns at once, with and without faults: no cross-talk, nothing left over. `scripts/soak` does it for minutes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+import pytest
+
+from agent.bedrock.testing import FakeBedrock, Reply, Text
+from workshop.soak import KEYS, MODEL, Footprint, answer_to, grown, soak
+
+
+@pytest.fixture(autouse=True)
+def _on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(logging.getLogger("agent"), "disabled", True)
+
+
+def test_a_short_soak_leaves_nothing_behind() -> None:
+    report = soak(seconds=4, threads=16, seed=1, memory=200)
+    assert [turn for turn in report.wrong if not turn.wrong.startswith("took")] == []
+    assert report.left == []
+    assert report.turns > 100
+    assert report.kinds["complete"] > report.turns / 3
+
+
+def test_200_streams_at_once_do_not_mix() -> None:
+    from agent.bedrock import Bedrock
+
+    together = threading.Barrier(200)
+
+    def answer(request: Any) -> Reply:
+        words = answer_to(request.body["messages"][0]["content"][0]["text"])
+        return Reply(Text(tuple(words[start : start + 5] for start in range(0, len(words), 5))), pace=0.01)
+
+    told: dict[int, list[str]] = {number: [] for number in range(200)}
+    kept: dict[int, str] = {}
+    keys: dict[int, str] = {}
+    with FakeBedrock(answer) as fake:
+        two = [
+            Bedrock(fake.region, endpoint_url=fake.url, **{**KEYS, "aws_access_key_id": f"AKID{number}"})
+            for number in range(2)
+        ]
+        for face in two:
+            assert face.client
+
+        def ask(number: int) -> None:
+            together.wait(30)
+            question = [{"role": "user", "content": f"question {number} of AKID{number % 2}"}]
+            stream = two[number % 2].stream(MODEL, question, on_text_delta=told[number].append)
+            kept[number] = stream.completion().message.content or ""
+
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(200)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        for number, request in enumerate(fake.requests):
+            keys[number] = request.headers["authorization"].partition("Credential=")[2].partition("/")[0]
+            assert request.body["messages"][0]["content"][0]["text"].endswith(keys[number])
+        for face in two:
+            face.close()
+    assert kept == {number: answer_to(f"question {number} of AKID{number % 2}") for number in range(200)}
+    assert {number: "".join(pieces) for number, pieces in told.items()} == kept
+
+
+def test_what_is_more_than_before_is_said() -> None:
+    before = Footprint(10, 2, 100.0)
+    assert grown(before, before, memory=0) == []
+    assert grown(before, Footprint(12, 3, 150.0), memory=40) == [
+        "2 more file descriptors",
+        "1 more threads",
+        "50 MiB more memory",
+    ]
