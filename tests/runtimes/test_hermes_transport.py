@@ -1,4 +1,4 @@
-"""Hermes Agent's own loop with a custom provider whose HTTP client is ours: nothing of Hermes is replaced but that.
+"""Hermes Agent's own loop with a custom provider: an HTTP client of ours in its hands, or the address of our server.
 
 It runs in Hermes's environment, beside `test_hermes` (`scripts/test-hermes`); anywhere else it is skipped.
 """
@@ -6,7 +6,7 @@ It runs in Hermes's environment, beside `test_hermes` (`scripts/test-hermes`); a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,20 @@ from .test_hermes import CLAUDE, QUESTION, SECRET, note, reading  # noqa: F401 -
 
 # isort: split
 # Only now is `agent` Hermes's package with ours before it.
-from agent.bedrock import http_client
 from agent.bedrock.testing import FakeBedrock, RecordedRequest, Refusal, Reply, Text
+
+from .players.stage import BASE_URL, Stage, close_servers
 
 pytestmark = [
     pytest.mark.leaves_threads,  # Hermes keeps daemon threads of its own
     pytest.mark.filterwarnings("default"),  # and its warnings are its own
 ]
 
-KEYS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "not-a-secret"}
 
-
-@pytest.fixture
-def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
+@pytest.fixture(params=["transport", "server"])
+def play(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Callable[..., Any]]:
     """Runs one conversation of Hermes on a stand-in; gives the stand-in and the result."""
     from run_agent import AIAgent
 
@@ -40,11 +41,15 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
 
     def converse(script: Any, *, whole: bool = False, **options: Any) -> tuple[FakeBedrock, Any]:
         with FakeBedrock(script) as fake:
-            shared = http_client(region="us-east-1", endpoint_url=fake.url, max_attempts=1, **KEYS)
-            monkeypatch.setattr(AIAgent, "_build_keepalive_http_client", staticmethod(lambda *_, **__: shared))
+            stage = Stage(fake)
+            if request.param == "transport":
+                address, shared = BASE_URL, stage.sync_http()
+                monkeypatch.setattr(AIAgent, "_build_keepalive_http_client", staticmethod(lambda *_, **__: shared))
+            else:
+                address = stage.address()
             hermes = AIAgent(
                 provider="custom",
-                base_url="http://bedrock.local/v1",
+                base_url=address,
                 api_key="unused",
                 model=CLAUDE,
                 enabled_toolsets=["file"],
@@ -58,7 +63,8 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
             hermes._disable_streaming = whole
             return fake, hermes.run_conversation(QUESTION)
 
-    return converse
+    yield converse
+    close_servers()
 
 
 @pytest.mark.parametrize("whole", [False, True])
@@ -73,11 +79,17 @@ def test_two_parallel_tools_and_signed_reasoning_survive(play: Any, note: Path, 
         "signature": "c2lnbmF0dXJl",
     }
     assert len([block for block in assistant["content"] if "toolUse" in block]) == 2
-    assert len({request.connection for request in fake.requests}) == 1, "closing its clients closed ours"
 
 
 def _has_results(request: RecordedRequest) -> bool:
     return any("toolResult" in block for turn in request.messages for block in turn["content"])
+
+
+@pytest.mark.parametrize("play", ["transport"], indirect=True)
+def test_hermes_closes_its_clients_and_not_our_connections(play: Any, note: Path) -> None:  # noqa: F811
+    fake, _ = play(reading(note))
+    assert len(fake.requests) > 1
+    assert fake.connections == 1
 
 
 def test_a_stream_is_shown_as_it_comes(play: Any) -> None:
@@ -102,8 +114,7 @@ def test_a_context_overflow_is_taken_for_one() -> None:
     from agent.error_classifier import classify_api_error
 
     with FakeBedrock([Refusal("ValidationException", "Input is too long for requested model.")]) as fake:
-        hc = http_client(region="us-east-1", endpoint_url=fake.url, max_attempts=1, **KEYS)
-        client = openai.OpenAI(api_key="unused", base_url="http://bedrock.local/v1", http_client=hc)
+        client = openai.OpenAI(api_key="unused", base_url=BASE_URL, http_client=Stage(fake).sync_http())
         with pytest.raises(openai.BadRequestError) as caught:
             client.chat.completions.create(model=CLAUDE, messages=[{"role": "user", "content": "Hi"}])
     assert "context_overflow" in str(classify_api_error(caught.value, provider="custom", model=CLAUDE))
