@@ -102,8 +102,13 @@ class HeldStream:
         try:
             while not self._ended:
                 try:
-                    yield from self._events()
-                    self._ended = True
+                    source = self._source()
+                    for event in self._opening(source):
+                        yield event
+                        if self._closed():
+                            break
+                    yield from source
+                    self._end()
                 except Exception as error:
                     if not self._replaced(error):
                         raise
@@ -113,19 +118,10 @@ class HeldStream:
 
     # --- reading --------------------------------------------------------------------------------------------------
 
-    def _events(self) -> Iterator[Event]:
-        """The events of the present stream, once it has shown that it works; raises where it ends too soon."""
-        source = self._source()
-        if not self._shown:
-            opening = self._opening(source)
-            self._shown = True
-            for event in opening:
-                if self._closed():
-                    break
-                yield event
-        yield from source
+    def _end(self) -> None:
         if not self.message_stopped and not self._closed():
             raise self._truncated()
+        self._ended = True
 
     def _source(self) -> Iterator[Event]:
         source: Iterator[Event] = iter(self._stream)
@@ -137,13 +133,16 @@ class HeldStream:
         continued = self._told.continued(source) if self._continues else source
         return self._told.noting(continued)
 
-    def _opening(self, source: Iterable[Event]) -> list[Event]:
-        """What comes first, messageStart together with what follows it."""
+    def _opening(self, source: Iterator[Event]) -> list[Event]:
+        """What shows that a stream works: messageStart together with what follows it; nothing where that was shown."""
+        if self._shown:
+            return []
         held = list(self._marks)
         for event in source:
             held.append(event)
             if "messageStart" not in event:
                 self._marks = []
+                self._shown = True
                 return held
         raise self._truncated()
 
@@ -191,10 +190,9 @@ class HeldStream:
     def _take(self, stream: Any) -> None:
         with self._changing:
             if not self._closed():
-                self._stream = stream
-                stream = None
-        if stream is not None:
-            stream.close()
+                self._stream, stream = stream, self._stream
+        stream.close()  # the one that failed, which botocore's own would leave open, or the one that came too late
+        if self._closed():
             raise CallInterruptedError("the stream was closed before its end")
         if self._watching:
             self.watch(**self._watching)
