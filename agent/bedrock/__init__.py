@@ -7,14 +7,17 @@
 The map of the house; imports point downwards only:
 
     ../bedrock_adapter.py   the drop-in face for Hermes Agent; composition root
-    faces/                  thin: the `Bedrock` object, callbacks, chunks, the openai SDK's client and transport
+    faces/                  thin: `Bedrock` and `AsyncBedrock`, callbacks, chunks, the openai SDK's client and transport,
+                            the server, the configuration file, the command line (`python -m agent.bedrock`)
     chat.py                 the one road: request -> call -> events -> completion
-    request/                OpenAI -> Converse, pure
-    aws/                    credentials, clients, calls, catalog: all that touches AWS
-    response/               Converse -> OpenAI, pure: events, decoder, accumulator, completion
+    request/                OpenAI -> Converse, pure: messages, content, turns, tools, parameters, caching
+    aws/                    all that touches AWS: credentials, guarded clients (`guard.py` lists their layers: retries,
+                            learned refusals, fallbacks, giving up), fast streams and requests, catalog
+    response/               Converse -> OpenAI, pure: frames, events, decoder, accumulator, completion
     models/                 facts: model ids, one table of family profiles
     notes.py, blocks.py     what travels with a call; content blocks as JSON
-    errors.py               one table from exception to kind, status and advice
+    carriers.py, recent.py  how reasoning survives a runtime; what is remembered within bounds
+    errors.py, failures.py  our own exceptions; one table from any exception to kind, status and advice
     testing/                a strict loopback Bedrock that real boto3 talks to
 
 Names are loaded when they are first asked for, so that importing the package costs next to nothing.
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .chat import ChatStream as ChatStream
+    from .aws.describe import describe_credentials as describe_credentials
     from .errors import BedrockError as BedrockError
     from .errors import Failure as Failure
     from .errors import InvalidRequestError as InvalidRequestError
@@ -51,6 +55,7 @@ _HOMES = {
     "InvalidRequestError": "errors",
     "async_http_client": "faces.transport",
     "classify": "errors",
+    "describe_credentials": "aws.describe",
     "http_client": "faces.transport",
 }
 
