@@ -115,8 +115,8 @@ def test_a_token_set_after_the_client_was_built_does_not_break_it(
 def test_a_token_is_shown_by_nothing_that_holds_it() -> None:
     session = open_session(Credentials(bearer_token="Tr0ub4dor"))
     client = build_runtime_client("us-east-1", ClientSettings(), Credentials(bearer_token="Tr0ub4dor"))
-    provider = session._session.get_component("token_provider")
-    shown = [repr(thing) for thing in (session, session._session, client, client.meta.config, provider)]
+    provider = session.get_component("token_provider")
+    shown = [repr(thing) for thing in (session, client, client.meta.config, provider)]
     assert not [text for text in shown if "Tr0ub4dor" in text]
     assert "Tr0ub4dor" not in repr(provider.load_token())
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .credentials import AMBIENT, Credentials, digest, environment_values, identity
-from .sessions import named_profile, open_session, signature_version
+from .sessions import create_client, events_of, named_profile, open_session, signature_version
 from .settings import CLIENT_VARIABLES, ClientSettings
 
 if TYPE_CHECKING:
@@ -66,8 +66,9 @@ def build_runtime_client(
     with explained(profile):
         session = open_session(credentials)
         config = client_config(replace(chosen, max_attempts=1), signature_version(credentials, session))
-        with guarding(session.events, Protection(chosen, profile, beside)):
-            client: BedrockRuntimeClient = session.client(
+        with guarding(events_of(session), Protection(chosen, profile, beside)):
+            client: BedrockRuntimeClient = create_client(
+                session,
                 "bedrock-runtime",
                 region_name=region,
                 endpoint_url=base_url(chosen.endpoint_url, region),
@@ -99,8 +100,8 @@ def build_control_client(
     with explained(named_profile(credentials)):
         session = open_session(credentials)
         config = client_config(chosen, signature_version(credentials, session)).merge(_short_timeouts(chosen))
-        client: BedrockClient = session.client(
-            "bedrock", region_name=region, endpoint_url=endpoint_url, verify=_verify(), config=config
+        client: BedrockClient = create_client(
+            session, "bedrock", region_name=region, endpoint_url=endpoint_url, verify=_verify(), config=config
         )
     return client
 

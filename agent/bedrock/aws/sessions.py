@@ -1,6 +1,6 @@
 """A fresh botocore session in which blank variables count as unset and the credentials are exactly those meant.
 
-In come `Credentials`, out goes a boto3 session. The environment is read, never written: a bearer token reaches one
+In come `Credentials`, out goes a session. The environment is read, never written: a bearer token reaches one
 client through botocore's `token_provider` component, and what botocore would take from a blank variable is replaced
 in the session's own configuration. A session that the caller gives is used as it is.
 """
@@ -9,26 +9,39 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .credentials import BEARER_VARIABLE, DEFAULT_REGION, Credentials, bearer_token, clean_secret, effective_profile
+from .loader import share_loader
 from .settings import blank_to_none
 from .useragent import keep_user_agent
-
-if TYPE_CHECKING:
-    from boto3.session import Session
 
 _KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 _CONTAINER_VARIABLES = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
 
 
-def open_session(credentials: Credentials) -> Session:
-    """A boto3 session that signs as `credentials` say; raises botocore's ProfileNotFound for an unknown profile."""
-    import boto3.session
+def open_session(credentials: Credentials) -> Any:
+    """A session that signs as `credentials` say: the caller's, of boto3 or botocore, or a fresh one of botocore.
 
-    if isinstance(credentials.session, boto3.session.Session):
-        return credentials.session
-    return boto3.session.Session(botocore_session=credentials.session or _fresh_session(credentials))
+    Raises botocore's ProfileNotFound for an unknown profile. boto3's session would add nothing but what it is for other
+    services, and 20 ms of imports.
+    """
+    return _fresh_session(credentials) if credentials.session is None else credentials.session
+
+
+def create_client(session: Any, service: str, **options: Any) -> Any:
+    """A client of the session, whichever library it is of."""
+    make = session.client if _is_of_boto3(session) else session.create_client
+    return make(service, **options)
+
+
+def events_of(session: Any) -> Any:
+    """The events of all clients that the session is going to make."""
+    return session.events if _is_of_boto3(session) else session.get_component("event_emitter")
+
+
+def _is_of_boto3(session: Any) -> bool:
+    return hasattr(session, "client")
 
 
 def config_session() -> Any:
@@ -36,6 +49,7 @@ def config_session() -> Any:
     import botocore.session
 
     session = botocore.session.Session()
+    share_loader(session)
     _count_blank_variables_as_unset(session)
     return session
 
@@ -66,7 +80,7 @@ def named_profile(credentials: Credentials) -> str | None:
     return str(named) if named and named != "default" else None
 
 
-def signature_version(credentials: Credentials, session: Session) -> str | None:
+def signature_version(credentials: Credentials, session: Any) -> str | None:
     """How the client signs, said in code so that no later change of the environment turns it around; None: as usual.
 
     botocore up to 1.44.5 takes even a blank AWS_BEARER_TOKEN_BEDROCK for a token, prefers it to explicit keys, and asks
@@ -77,16 +91,16 @@ def signature_version(credentials: Credentials, session: Session) -> str | None:
     return "v4" if _is_explicit(session) or not blank_to_none(os.environ.get(BEARER_VARIABLE)) else None
 
 
-def _is_explicit(session: Session) -> bool:
+def _is_explicit(session: Any) -> bool:
     """Whether the caller built the session with keys or a profile, which then beat a token of the environment."""
     if "profile" in botocore_session(session).instance_variables():
         return True
     return getattr(session.get_credentials(), "method", None) == "explicit"
 
 
-def botocore_session(session: Session) -> Any:
-    """The botocore session inside a boto3 session; boto3 has no public name for it."""
-    return session._session  # noqa: SLF001
+def botocore_session(session: Any) -> Any:
+    """The botocore session inside a boto3 session, for which boto3 has no public name; or the session itself."""
+    return getattr(session, "_session", session)
 
 
 # --- bearer token -----------------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def _keeping_class() -> type[UserAgentString] | None:
             context = get_context()
             features = None if context is None else frozenset(context.features)
             # Set on the config after this copy was made, and the whole header where it is set.
-            supplied = getattr(self._client_config, "_supplied_user_agent", None)
+            supplied = getattr(getattr(self, "_client_config", None), "_supplied_user_agent", None)
             text = known.get((features, supplied))
             if text is None:
                 text = super().to_string()

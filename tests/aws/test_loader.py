@@ -1,0 +1,88 @@
+"""The quicker loader: the same models from the same places, once for all sessions."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.exceptions import UnknownServiceError
+
+from agent.bedrock.aws.loader import share_loader
+
+
+def sharing(**variables: Any) -> Any:
+    session = botocore.session.Session()
+    for name, value in variables.items():
+        session.set_config_variable(name, value)
+    share_loader(session)
+    return session
+
+
+def loader_of(session: Any) -> Any:
+    return session.get_component("data_loader")
+
+
+@pytest.mark.parametrize("name", ["service-2", "endpoint-rule-set-1", "paginators-1"])
+def test_models_are_botocores(name: str) -> None:
+    plain = botocore.session.Session()
+    expected = loader_of(plain).load_service_model("bedrock-runtime", name)
+    found = loader_of(sharing()).load_service_model("bedrock-runtime", name)
+    assert found == expected
+    assert json.dumps(found) == json.dumps(expected)  # in the same order, too
+
+
+def test_other_data_is_botocores() -> None:
+    for name in ("endpoints", "partitions", "sdk-default-configuration"):
+        assert loader_of(sharing()).load_data(name) == loader_of(botocore.session.Session()).load_data(name)
+
+
+def test_sessions_with_the_same_data_path_share_it() -> None:
+    assert loader_of(sharing()) is loader_of(sharing())
+    assert loader_of(sharing()) is not loader_of(sharing(data_path="/elsewhere"))
+
+
+def test_services_are_listed_as_botocore_lists_them() -> None:
+    plain = loader_of(botocore.session.Session()).list_available_services("service-2")
+    services = loader_of(sharing()).list_available_services("service-2")
+    assert list(services) == plain
+    assert (len(services), services[0], "s3" in services, "nothing" in services) == (len(plain), plain[0], True, False)
+
+
+def test_an_unknown_service_is_refused_in_botocores_words() -> None:
+    texts = []
+    for session in (botocore.session.Session(), sharing()):
+        with pytest.raises(UnknownServiceError) as error:
+            session.create_client("nothing", region_name="us-east-1")
+        texts.append(str(error.value))
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("ending", [".json", ".json.gz"])
+def test_models_on_the_users_data_path_are_found(ending: str, tmp_path: Path) -> None:
+    folder = tmp_path / "bedrock-runtime" / "2999-01-01"
+    folder.mkdir(parents=True)
+    data = json.dumps({"metadata": {"mine": "ünïcödé"}}).encode()
+    (folder / f"service-2{ending}").write_bytes(data if ending == ".json" else gzip.compress(data))
+    model = loader_of(sharing(data_path=str(tmp_path))).load_service_model("bedrock-runtime", "service-2")
+    assert model["metadata"] == {"mine": "ünïcödé"}
+
+
+def test_no_folder_of_all_services_is_listed_for_a_client() -> None:
+    """In a process of its own: what one session listed, all know."""
+    script = """
+import os, botocore.session
+from agent.bedrock.aws.loader import share_loader
+listed, genuine = [], os.listdir
+os.listdir = lambda path: (listed.append(str(path)), genuine(path))[1]
+session = botocore.session.Session()
+share_loader(session)
+session.create_client("bedrock-runtime", region_name="us-east-1")
+assert listed and all("bedrock-runtime" in path for path in listed), listed
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
