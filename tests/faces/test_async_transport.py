@@ -99,6 +99,27 @@ def test_reasoning_survives_a_streamed_tool_round_trip(serve: Serve, run: Run) -
     assert fake.requests[1].body["messages"][1]["content"][0]["reasoningContent"]["reasoningText"]["signature"] == "sig"
 
 
+def test_reasoning_packed_into_an_id_comes_back_in_its_place(serve: Serve, run: Run) -> None:
+    calls = (ToolCall("weather", {"city": "Graz"}, id="a"), ToolCall("weather", {"city": "Linz"}, id="b"))
+    fake = serve(Reply(Reasoning("Hm.", "sig"), "Let me see.", *calls), Reply("Sunny."))
+
+    async def scene(client: Any) -> None:
+        async with client.chat.completions.stream(model=CLAUDE, messages=USER, tools=[WEATHER]) as stream:
+            await asyncio.to_thread(
+                fake.wait_for, lambda fake: fake.requests[0].complete
+            )  # all has come, nothing is told
+            message = (await stream.get_final_completion()).choices[0].message
+        made = [call.to_dict() for call in message.tool_calls]
+        results = [{"role": "tool", "tool_call_id": call["id"], "content": "Sunny"} for call in made]
+        assistant = {"role": "assistant", "content": message.content, "tool_calls": made}
+        await client.chat.completions.create(model=CLAUDE, messages=[*USER, assistant, *results], tools=[WEATHER])
+
+    run(fake, scene, carry_reasoning="ids")
+    _, assistant, results = fake.requests[1].body["messages"]
+    assert [next(iter(block)) for block in assistant["content"]] == ["reasoningContent", "text", "toolUse", "toolUse"]
+    assert [block["toolResult"]["toolUseId"] for block in results["content"][:2]] == ["a", "b"]
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_refusals_are_the_sdks_exceptions(serve: Serve, run: Run, stream: bool) -> None:
     async def scene(client: Any) -> Any:

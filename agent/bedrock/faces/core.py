@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..carriers import ReasoningStore, pack_call_id
@@ -144,6 +145,10 @@ class ChatCore:
 
 
 def _packed(stream: Any, call_id: str) -> str:
-    """The id with what came before the call, since more cannot be known when a stream has to name it."""
+    """The id with what came before the call: more cannot be known when a stream has to name it.
+
+    An async stream may be read ahead of what is told, so that the call itself and more have come already.
+    """
     so_far = stream.partial().message.bedrock_content_blocks
-    return pack_call_id(call_id, [*so_far, {"toolUse": {"toolUseId": call_id}}])
+    before = takewhile(lambda block: block.get("toolUse", {}).get("toolUseId") != call_id, so_far)
+    return pack_call_id(call_id, [*before, {"toolUse": {"toolUseId": call_id}}])
