@@ -171,7 +171,7 @@ def is_ours(body: bytes) -> bool:
 @pytest.fixture(params=["orjson", "json"], autouse=True)
 def encoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "json":
-        monkeypatch.setattr(fragments, "_orjson", lambda: None)
+        monkeypatch.setattr(fragments, "orjson_if_installed", lambda: None)
     else:
         pytest.importorskip("orjson")
     return str(request.param)

@@ -8,7 +8,6 @@ the standard library encodes. The JSON means what botocore's means; only its bla
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 from base64 import b64encode
@@ -16,6 +15,7 @@ from typing import Any
 
 from ..recent import Recent
 from .plan import Plan, SurpriseError
+from .speedups import orjson_if_installed
 
 #: Characters or bytes from which on it is cheaper to keep a part's JSON than to make it again.
 LONG = 512
@@ -42,7 +42,7 @@ class Encoder:
 
     def _at_once(self, plan: Plan, request: dict[str, Any]) -> bytes | None:
         """The body as orjson makes it; None where it is not installed, or refuses."""
-        orjson = _orjson()
+        orjson = orjson_if_installed()
         if orjson is None:
             return None
         leaves = _Fragments(self._kept, orjson.Fragment)
@@ -71,15 +71,6 @@ def _inside(plan: Plan, request: dict[str, Any], leaves: Any) -> dict[str, Any]:
     """What stands in the body; botocore leaves out a member that is None, which a document may be."""
     walked = plan.walk(request, leaves)
     return {name: member for name, member in walked.items() if name not in plan.outside and member is not None}
-
-
-@functools.cache
-def _orjson() -> Any:
-    try:
-        import orjson
-    except ImportError:
-        return None
-    return orjson if hasattr(orjson, "Fragment") else None  # since 3.9
 
 
 class _Fragments:

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
+from .speedups import orjson_if_installed
+
 _OPENERS: dict[str, Any] = {".json": open, ".json.gz": gzip.open}
 """Endings in the order in which botocore tries them."""
 
@@ -53,8 +55,18 @@ class _Files:
         for ending, open_file in _OPENERS.items():
             if _is_file(file_path + ending):
                 with open_file(file_path + ending, "rb") as file:
-                    return json.loads(file.read())
+                    return _parsed(file.read())
         return None
+
+
+def _parsed(data: bytes) -> Any:
+    orjson = orjson_if_installed()
+    if orjson is None:
+        return json.loads(data)
+    try:
+        return orjson.loads(data)
+    except ValueError:  # it is stricter with files that users have put on the data path
+        return json.loads(data)
 
 
 class _Services(Sequence[str]):
