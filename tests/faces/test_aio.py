@@ -247,10 +247,11 @@ def test_an_interrupt_check_ends_the_stream_between_events_and_in_silence() -> N
 
         return await bedrock.stream(MODEL, HELLO, on_text_delta=tell, on_interrupt_check=check).completion()
 
-    with FakeBedrock([Text(["a", "b", "c"]), NEVER_ENDING]) as fake:
+    with FakeBedrock([Text(["a", "b", "c"])]) as fake:
         completion, told = run(fake, between)
         assert told == ["a", "b"]
         assert completion.bedrock.interrupted or completion.message.content == "abc"
+    with FakeBedrock([NEVER_ENDING]) as fake:
         completion = run(fake, in_silence)
         assert completion.bedrock.interrupted
         assert completion.message.content == "onetwo"
@@ -402,7 +403,7 @@ def test_a_stream_that_outlives_its_event_loop_is_given_up() -> None:
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_a_cancelled_call_releases_its_task_at_once(streamed: bool) -> None:
+def test_a_call_that_is_cancelled_before_its_answer_releases_its_task_and_closes_its_connection(streamed: bool) -> None:
     async def play(bedrock: AsyncBedrock) -> float:
         call = bedrock.stream(MODEL, HELLO).completion() if streamed else bedrock.complete(MODEL, HELLO)
         task = asyncio.create_task(call)
@@ -411,11 +412,31 @@ def test_a_cancelled_call_releases_its_task_at_once(streamed: bool) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        return time.monotonic() - since
+        released = time.monotonic() - since
+        assert await asyncio.to_thread(fake.wait_for, no_connection, 1)
+        assert (await bedrock.complete(MODEL, HELLO)).message.content == "again"
+        return released
 
-    with FakeBedrock([Reply("late", delay=1)]) as fake:
-        assert run(fake, play) < 0.5
-        assert comes_true(lambda: workers_alive() == 0, within=3)
+    with FakeBedrock([Reply("late", delay=30), "again"]) as fake:
+        assert run(fake, play, max_attempts=3) < 0.5
+        assert comes_true(lambda: workers_alive() == 0)
+        assert len(fake.requests) == 2
+
+
+def test_cancelling_after_the_answer_leaves_the_connection_alone() -> None:
+    """It is in the pool then, and may be somebody else's."""
+
+    async def play(bedrock: AsyncBedrock) -> None:
+        task = asyncio.create_task(bedrock.complete(MODEL, HELLO))
+        await asyncio.to_thread(fake.wait_for, lambda seen: seen.requests and seen.requests[0].complete)
+        await asyncio.to_thread(time.sleep, 0.1)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await bedrock.complete(MODEL, HELLO)
+        assert fake.connections == 1
+
+    with FakeBedrock(["one", "two"]) as fake:
+        run(fake, play)
 
 
 # --- many at once -----------------------------------------------------------------------------------------------------

@@ -15,12 +15,14 @@ import contextvars
 import threading
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .pace import POLL_INTERVAL
 
 if TYPE_CHECKING:
     from .journey import Answer, Call, Send
+
+R = TypeVar("R")
 
 _working = threading.local()
 """`errand`: what this thread does for somebody who may give up."""
@@ -35,18 +37,66 @@ def release_whoever_gives_up(call: Call, send: Send) -> Answer:
     return Errand(lambda: send(call)).result(journey.check)
 
 
-class Errand:
+class Hold:
+    """A hold on what a thread does on the wire, for another thread that may give it up."""
+
+    def __init__(self) -> None:
+        self.given_up = False
+        self._deciding = threading.Lock()
+        self._connection: Any = None
+        self._socket: Any = None
+
+    def over(self, work: Callable[[], R]) -> Callable[[], R]:
+        """The work, with its connections held while it is done."""
+
+        def held() -> R:
+            _working.errand = self
+            try:
+                return work()
+            finally:
+                _working.errand = None
+                with self._deciding:
+                    self._let_go()
+
+        return held
+
+    def give_up(self) -> None:
+        """End what the thread does: the socket that it uses is shut down, and it gets no other."""
+        with self._deciding:
+            self.given_up = True
+            self._wake()
+
+    def notice(self, connection: Any) -> None:
+        """Take note of the connection that the work is using; raises where nobody wants it any more."""
+        with self._deciding:
+            self._connection = connection
+            self._socket = getattr(connection, "sock", None)
+            if self.given_up:
+                raise ConnectionAbortedError("the call was given up")
+
+    def _wake(self) -> None:
+        # http.client forgets the socket of a connection that closes after its answer; the answer still uses it.
+        _shut_down(getattr(self._connection, "sock", None) or self._socket)
+
+    def _let_go(self) -> None:
+        self._connection = self._socket = None
+
+
+def is_given_up() -> bool:
+    """Whether what this thread does is wanted by nobody any more."""
+    hold: Hold | None = getattr(_working, "errand", None)
+    return hold is not None and hold.given_up
+
+
+class Errand(Hold):
     """Work done by a thread of its own, for somebody who may give up waiting."""
 
     def __init__(self, work: Callable[[], Answer]) -> None:
+        super().__init__()
         self._work = work
         self._done = threading.Event()
-        self._deciding = threading.Lock()
-        self._given_up = False
         self._answer: Answer | None = None
         self._error: BaseException | None = None
-        self._connection: Any = None
-        self._socket: Any = None
 
     def result(self, check: Callable[[], None]) -> Answer:
         """What the work gives or raises, or what `check` raises before that."""
@@ -56,7 +106,7 @@ class Errand:
             while not self._done.wait(POLL_INTERVAL):
                 check()
         except BaseException:
-            self._give_up()
+            self.give_up()
             raise
         return self._outcome()
 
@@ -81,21 +131,16 @@ class Errand:
             _working.errand = None
             del self._work
         with self._deciding:
-            self._connection = self._socket = None
+            self._let_go()
             self._done.set()
-            given_up = self._given_up
+            given_up = self.given_up
         if given_up:
             self._discard()
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
         """Want no answer any more: wake the thread, or close what it already has."""
-        with self._deciding:
-            self._given_up = True
-            done = self._done.is_set()
-            if not done:
-                # http.client forgets the socket of a connection that closes after its answer; the answer still uses it.
-                _shut_down(getattr(self._connection, "sock", None) or self._socket)
-        if done:
+        super().give_up()
+        if self._done.is_set():
             self._discard()
 
     def _discard(self) -> None:
@@ -104,14 +149,6 @@ class Errand:
         if close is not None:
             with contextlib.suppress(Exception):  # given up either way; there is nobody to tell
                 close()
-
-    def notice(self, connection: Any) -> None:
-        """Take note of the connection that the work is using; raises where nobody wants it any more."""
-        with self._deciding:
-            self._connection = connection
-            self._socket = getattr(connection, "sock", None)
-            if self._given_up:
-                raise ConnectionAbortedError("the call was given up")
 
 
 def _shut_down(sock: Any) -> None:
@@ -154,6 +191,6 @@ def _noticing_pool(pool: type[Any]) -> type[Any]:
 
 
 def _tell(connection: Any) -> None:
-    errand: Errand | None = getattr(_working, "errand", None)
+    errand: Hold | None = getattr(_working, "errand", None)
     if errand is not None:
         errand.notice(connection)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CallInterruptedError, DeadlineExceededError
 from ..notes import CallRecord
+from .cancel import is_given_up
 from .options import NO_OPTIONS, CallOptions
 from .pace import current_pace
 from .settings import ClientSettings
@@ -81,7 +82,7 @@ class Journey:
     def check(self) -> None:
         """Raise where the call is to end now."""
         asked = self.options.interrupt_check
-        if self.closing.is_set() or (asked is not None and asked()):
+        if self.closing.is_set() or is_given_up() or (asked is not None and asked()):
             raise CallInterruptedError("the caller ended the call before it was answered")
         deadline = self.deadline
         if deadline is not None and current_pace().now() >= deadline:

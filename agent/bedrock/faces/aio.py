@@ -20,6 +20,7 @@ from dataclasses import fields
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
+from ..aws.cancel import Hold
 from ..errors import CallInterruptedError
 from .callbacks import Callbacks
 from .client import Bedrock
@@ -131,8 +132,13 @@ class AsyncBedrock:
 
     @_signed_like(Bedrock.complete)
     async def complete(self, *args: Any, **kwargs: Any) -> Completion:
-        """`Bedrock.complete`, awaited; cancelled, it returns at once and what still comes is dropped."""
-        return await self._workers.run(partial(self.sync.complete, *args, **kwargs))
+        """`Bedrock.complete`, awaited; cancelled, it returns at once, and its connection is closed."""
+        hold = Hold()
+        try:
+            return await self._workers.run(hold.over(partial(self.sync.complete, *args, **kwargs)))
+        except asyncio.CancelledError:
+            hold.give_up()
+            raise
 
     @_signed_like(Bedrock.stream)
     def stream(self, *args: Any, **kwargs: Any) -> AsyncChatStream:
@@ -167,6 +173,7 @@ class AsyncChatStream:
         self._check = callbacks.on_interrupt_check
         self._workers = workers
         self._relay = workers.relay()
+        self._opening = Hold()
         self._begun = False
         self._stream: ChatStream | None = None
         self._refusal: BaseException | None = None
@@ -234,7 +241,9 @@ class AsyncChatStream:
             return
         self._over = True
         self._relay.abandon()
-        if self._stream is not None:
+        if self._stream is None:
+            self._opening.give_up()
+        else:
             # In another thread: closing the stream of a client that is not ours waits for whoever reads from it.
             self._workers.start(self._stream.close)
 
@@ -268,7 +277,7 @@ class AsyncChatStream:
         if not self._begun:
             self._begun = True
             mark = {"on_event": self._mark()} if self._on_event or self._check else {}
-            drive = partial(_drive, partial(self._open_stream, **mark), self._relay)
+            drive = partial(_drive, self._opening.over(partial(self._open_stream, **mark)), self._relay)
             await self._workers.begin(partial(contextvars.copy_context().run, drive))
         elif not self._relay.items:
             await self._relay.wait()
