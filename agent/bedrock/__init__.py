@@ -29,8 +29,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .chat import ChatStream as ChatStream
     from .aws.describe import describe_credentials as describe_credentials
+    from .chat import ChatStream as ChatStream
     from .errors import BedrockError as BedrockError
     from .errors import Failure as Failure
     from .errors import InvalidRequestError as InvalidRequestError
