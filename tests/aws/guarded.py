@@ -8,6 +8,9 @@ from threading import Timer
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+import botocore.session
+import pytest
+
 from agent.bedrock import Bedrock
 from agent.bedrock.aws.clients import build_runtime_client
 from agent.bedrock.aws.credentials import Credentials
@@ -20,6 +23,18 @@ from agent.bedrock.response.frames import decoder_for
 if TYPE_CHECKING:
     from agent.bedrock.response.completion import Completion
     from agent.bedrock.testing import FakeBedrock
+
+
+def _members(shape: str) -> set[str]:
+    """The members of a shape as the installed botocore has them, none where it has no such shape."""
+    model = botocore.session.get_session().get_service_model("bedrock-runtime")
+    return set(model.shape_for(shape).members) if shape in model.shape_names else set()
+
+
+MODEL_IS_NEW = "effort" in _members("OutputConfig")
+"""Whether the installed botocore knows every member that these tests send."""
+
+newest_model = pytest.mark.skipif(not MODEL_IS_NEW, reason="the service model of the installed botocore is too old")
 
 MODEL = "anthropic.claude-3-haiku-20240307-v1:0"
 MESSAGES: list[dict[str, Any]] = [{"role": "user", "content": [{"text": "Hi"}]}]

@@ -17,7 +17,7 @@ from agent.bedrock.errors import CallInterruptedError, DeadlineExceededError, cl
 from agent.bedrock.testing import FakeBedrock, Reply, Stall
 from tests.wire.streaming import authority_file, server_context
 
-from .guarded import BOTH, HELLO, SLACK, asking, bedrock, guarded, later, streamed, whole
+from .guarded import BOTH, HELLO, SLACK, asking, bedrock, guarded, later, newest_model, streamed, whole
 
 
 @pytest.fixture(params=["plain", "tls"])
@@ -192,6 +192,7 @@ def test_a_server_that_never_takes_the_call_does_not_hold_the_caller() -> None:
         assert ended(threads), "by its own connect timeout, since there is no socket yet to shut down"
 
 
+@newest_model
 def test_read_timeouts_of_single_calls_hold() -> None:
     with FakeBedrock([Reply("Hello", fault=Stall(-1)), Reply("Hello", delay=0.4)]) as fake:
         client = guarded(fake, read_timeout=20)

