@@ -258,6 +258,25 @@ def test_an_interrupt_check_ends_the_stream_between_events_and_in_silence() -> N
         assert fake.wait_for(no_connection, 1)
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_interrupt_check_is_asked_in_the_event_loop_while_the_answer_is_waited_for(streamed: bool) -> None:
+    asked: list[int] = []
+
+    async def check() -> bool:
+        asked.append(threading.get_ident())
+        return bool(fake.requests)
+
+    async def play(bedrock: AsyncBedrock) -> None:
+        ask = bedrock.stream if streamed else bedrock.complete
+        with pytest.raises(CallInterruptedError):
+            await ask(MODEL, HELLO, on_interrupt_check=check)
+        assert set(asked) == {threading.get_ident()}
+
+    with FakeBedrock([Reply("late", delay=30)]) as fake:
+        run(fake, play)
+        assert fake.wait_for(no_connection, 1)
+
+
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 

@@ -3,9 +3,10 @@
 In comes work that blocks and a check that raises when nobody wants its result any more; out goes the result, or what the
 check raised, at most POLL_INTERVAL after the check would have. The work is done by a thread of its own meanwhile; it is
 used only where somebody may want to give up (a cancel token, an interrupt check, a deadline, a stream that is opened
-again), so that other calls cost nothing. A call that was given up has its socket shut down, which ends the thread; what it
-answers in spite of that is closed. `notice_connections` is how the socket is found: through the classes of connections
-that botocore hands to urllib3, under names that are not public. Without them the thread ends when its timeouts do.
+again), so that other calls cost nothing. Who works in a thread of its own anyhow takes a `Hold` on what that does. A call
+that was given up has its socket shut down, which ends the thread; what it answers in spite of that is closed.
+`notice_connections` is how the socket is found: through the classes of connections that botocore hands to urllib3, under
+names that are not public. Without them the thread ends when its timeouts do.
 """
 
 from __future__ import annotations
@@ -154,10 +155,13 @@ class Errand(Hold):
 def _shut_down(sock: Any) -> None:
     import socket
 
-    if isinstance(sock, socket.socket):
+    from .body import socket_under
+
+    under = socket_under(sock)
+    if isinstance(under, socket.socket):
         with contextlib.suppress(OSError):  # the peer may have been quicker
             # Not ssl.SSLSocket.shutdown: that forgets the TLS session under its reader.
-            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            socket.socket.shutdown(under, socket.SHUT_RDWR)
 
 
 # --- finding the socket -------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import contextlib
 import contextvars
 import inspect
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import fields
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar
@@ -133,10 +133,11 @@ class AsyncBedrock:
     @_signed_like(Bedrock.complete)
     async def complete(self, *args: Any, **kwargs: Any) -> Completion:
         """`Bedrock.complete`, awaited; cancelled, it returns at once, and its connection is closed."""
-        hold = Hold()
+        check, hold = kwargs.pop("on_interrupt_check", None), Hold()
+        call = self._workers.run(hold.over(partial(self.sync.complete, *args, **kwargs)))
         try:
-            return await self._workers.run(hold.over(partial(self.sync.complete, *args, **kwargs)))
-        except asyncio.CancelledError:
+            return await (call if check is None else _unless(check, call))
+        except BaseException:
             hold.give_up()
             raise
 
@@ -280,7 +281,7 @@ class AsyncChatStream:
             drive = partial(_drive, self._opening.over(partial(self._open_stream, **mark)), self._relay)
             await self._workers.begin(partial(contextvars.copy_context().run, drive))
         elif not self._relay.items:
-            await self._relay.wait()
+            await self._wait()
         elif type(first := self._relay.items.popleft()) is End:
             self._over, self._refusal = True, first.error
         else:
@@ -334,6 +335,19 @@ def _drive(open_stream: Callable[[], ChatStream], relay: Relay) -> None:
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is for who iterates
         end = End(error)
     relay.end(end)
+
+
+async def _unless(check: Callable[[], Any], call: Coroutine[Any, Any, R]) -> R:
+    """What the call gives, unless the check ends it before."""
+    task = asyncio.ensure_future(call)
+    try:
+        while not task.done():
+            if await _answer_of(check()):
+                raise CallInterruptedError("the caller ended the call before it was answered")
+            await asyncio.wait([task], timeout=POLL_SECONDS)
+    finally:
+        task.cancel()
+    return task.result()
 
 
 async def _answer_of(answer: Any) -> Any:
