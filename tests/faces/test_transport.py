@@ -7,13 +7,14 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from agent.bedrock import http_client
 from agent.bedrock.aws.pace import no_waiting
 from agent.bedrock.errors import SettingsError
+from agent.bedrock.faces.client import Bedrock
 from agent.bedrock.testing import (
     Cut,
     FakeBedrock,
@@ -29,9 +30,6 @@ from agent.bedrock.testing import (
     ToolCall,
     Usage,
 )
-
-if TYPE_CHECKING:
-    from agent.bedrock.faces.client import Bedrock
 
 openai = pytest.importorskip("openai")
 
@@ -411,6 +409,19 @@ def test_what_is_not_served_says_what_is(serve: Serve, connect: Connect) -> None
         client.responses.create(model=CLAUDE, input="Hi")
     with pytest.raises(openai.NotFoundError, match="not served"):
         client.embeddings.create(model=CLAUDE, input="Hi")
+
+
+def test_a_fault_of_our_own_is_a_500_that_is_logged(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr(Bedrock, "complete", broken)
+    with pytest.raises(openai.InternalServerError) as caught:
+        connect(serve()).chat.completions.create(model=CLAUDE, messages=USER)
+    assert "secret" not in caught.value.message
+    assert "ZeroDivisionError" in caplog.text
 
 
 # --- attempts ---------------------------------------------------------------------------------------------------------

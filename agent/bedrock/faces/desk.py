@@ -7,6 +7,7 @@ and async. What fails is turned into an answer here, or into what the transport 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +22,8 @@ from .sse import CONTENT_TYPE, json_text, sse
 if TYPE_CHECKING:
     from ..response.completion import Completion
     from .client import Bedrock
+
+logger = logging.getLogger(__name__)
 
 JSON_HEADERS = {"content-type": "application/json"}
 
@@ -126,6 +129,8 @@ class Desk:
         """
         tried = self._attempts() > 1 and not (opened and self.bedrock.settings is None)
         answer = error_answer(error, retried=tried)
+        if answer.failure.kind == "unknown":
+            logger.error("error=%s | a call failed in a way that nobody foresaw", type(error).__name__, exc_info=error)
         if not is_service_error(error):
             raised = _RAISED.get(answer.failure.kind)
             if raised is not None:
