@@ -258,6 +258,7 @@ class Bedrock:
         asked, about = split_options(options)
         if not asked:
             return with_notes(model, build_request(model, messages, tools, **self._knowing(model, about)))
+        self._warn_if_nobody_obeys(asked)
         elsewhere = {name: value for name, value in about.items() if name != "base_model"}
 
         def build(model: str, about: dict[str, Any]) -> dict[str, Any]:
@@ -271,6 +272,12 @@ class Bedrock:
             return with_notes(model, request, call_options)
 
         return build(model, about)
+
+    def _warn_if_nobody_obeys(self, asked: dict[str, Any]) -> None:
+        """Say that a client which was handed in, and is not guarded, knows nothing of the options of a call."""
+        unheard = sorted(asked.keys() - {"on_interrupt_check"})  # the stream itself asks that, too
+        if unheard and self._client is not None and not hasattr(self._client.converse, "__wrapped__"):
+            logger.warning("options=%s | not obeyed: the client was not built by this package", ", ".join(unheard))
 
     def _knowing(self, model: str, options: dict[str, Any]) -> dict[str, Any]:
         """The options with the model behind an inference profile, where that can be found out."""

@@ -147,7 +147,7 @@ class HookedCall(UnhookedCall):
             self._counted(completion),
             outcome="interrupted" if interrupted else "complete",
             finish_reason=None if interrupted else completion.choices[0].finish_reason,
-            attempts=attempts,
+            attempts=max(attempts, completion.bedrock.attempts),  # a stream may be opened again while it is read
         )
         _tell(self._hooks.on_response, details)
 
