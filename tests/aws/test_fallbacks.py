@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -227,6 +228,19 @@ class TestFailover:
                 whole(guarded(fake), asking())
             assert models(fake) == [MODEL] * 3
 
+    def test_one_that_cannot_be_asked_is_passed_over(self, caplog: pytest.LogCaptureFixture) -> None:
+        with FakeBedrock([THROTTLED, Reply("Hello")]) as fake:
+            completion = whole(guarded(fake), asking(fallbacks=[("no region!", None), (None, OTHER)]))
+            assert models(fake) == [MODEL, OTHER]
+        assert completion.bedrock.fallback["model"] == OTHER
+        assert "cannot be asked instead" in caplog.text
+
+    def test_where_none_can_be_asked_the_call_is_retried_and_its_own_failure_raised(self) -> None:
+        with FakeBedrock([THROTTLED] * 3) as fake:
+            with pytest.raises(ClientError, match="ThrottlingException"):
+                whole(guarded(fake), asking(fallbacks=[("no region!", None)]))
+            assert models(fake) == [MODEL] * 3
+
     @pytest.mark.parametrize("wrong", [["us-east-1"], [("us-east-1",)], [("us-east-1", 5)], [("", "m")]])
     def test_what_is_no_list_of_pairs_is_refused_by_name(self, wrong: Any) -> None:
         with FakeBedrock() as fake, pytest.raises(InvalidRequestError, match="fallbacks"):
@@ -252,6 +266,17 @@ class TestMemory:
             memory.keep(number)
         assert len(memory) == 3
         assert [memory.get(number) for number in (6, 7, 8, 9)] == [None, True, True, True]
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+    @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+    def test_a_fork_takes_no_lock_along(self) -> None:
+        memory = Memory(limit=3)
+        with memory._lock:
+            child = os.fork()
+            if not child:
+                memory.keep("a")
+                os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
     def test_forgets_in_time(self) -> None:
         memory = Memory(limit=3)

@@ -5,6 +5,7 @@ Safe for threads. What is kept are names, never content.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -14,6 +15,16 @@ from weakref import WeakSet
 from .pace import current_pace
 
 _ALL: WeakSet[Memory] = WeakSet()
+
+
+def _unlock_after_fork() -> None:
+    """In a forked child: a lock that another thread of the parent held would stay locked for ever."""
+    for memory in list(_ALL):
+        memory.unlock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
+    os.register_at_fork(after_in_child=_unlock_after_fork)
 
 
 def forget_everything() -> None:
@@ -46,6 +57,10 @@ class Memory:
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    def unlock(self) -> None:
+        """Start with a lock that nobody holds."""
+        self._lock = threading.Lock()
 
     def clear(self) -> None:
         """Forget everything."""
