@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -218,11 +219,13 @@ class Body:
     """What all bodies share: one thread reads, any thread may close, and the end is decided once.
 
     Closing wakes a blocked read, whose thread then closes the connection: closing a socket under its reader would not
-    wake it, and the socket's number might meanwhile come to belong to another connection.
+    wake it, and the socket's number might meanwhile come to belong to another connection. In a forked child nothing is
+    shut down: the connection is the parent's, who may be reading it.
     """
 
     def __init__(self, raw: Any) -> None:
         self.closed = False
+        self._process = os.getpid()
         self._raw = raw
         self._patience = NO_HURRY
         self._begun = False
@@ -265,6 +268,9 @@ class Body:
 
     def close(self) -> None:
         """End it, from whichever thread: a blocked reader is woken, the connection closed."""
+        if self._process != os.getpid():
+            self.closed = True  # no lock: its holder, and the reader, may be threads that only the parent has
+            return
         with self._ending:
             if self._over:
                 return
@@ -405,7 +411,7 @@ class SocketBody(Body):
 
         with contextlib.suppress(OSError):  # the peer may have been quicker
             # Not ssl.SSLSocket.shutdown: that forgets the TLS session under its reader, who would then read ciphertext.
-            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+            socket.socket.shutdown(socket_under(self._socket), socket.SHUT_RDWR)
 
     def _read_timed_out(self) -> Exception:
         from urllib3.exceptions import ReadTimeoutError
@@ -443,6 +449,11 @@ def _closed() -> Exception:
     return CallInterruptedError("the stream was closed before its end")
 
 
+def socket_under(sock: Any) -> Any:
+    """The socket itself: through a proxy that is reached over TLS, urllib3 has TLS within TLS, which is no socket."""
+    return getattr(sock, "socket", sock)
+
+
 def open_body(raw: Any) -> Body:
     """The body of a response of urllib3 whose headers have been read, and nothing more."""
     import socket
@@ -450,7 +461,8 @@ def open_body(raw: Any) -> Body:
     # urllib3 has no public way to what its response reads from; botocore goes the same one (compat.set_socket_timeout).
     response: Any = getattr(raw, "_fp", None)
     buffered = getattr(response, "fp", None)
-    sock = getattr(getattr(buffered, "raw", None), "_sock", None)
-    if isinstance(buffered, io.BufferedReader) and isinstance(sock, socket.socket) and hasattr(raw, "length_remaining"):
+    sock: Any = getattr(getattr(buffered, "raw", None), "_sock", None)
+    is_socket = isinstance(socket_under(sock), socket.socket)
+    if isinstance(buffered, io.BufferedReader) and is_socket and hasattr(raw, "length_remaining"):
         return SocketBody(raw, response, buffered, sock)
     return PlainBody(raw)

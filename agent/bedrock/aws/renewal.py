@@ -7,6 +7,7 @@ as long as they hold. A loop that holds only the first client is served by the r
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +26,7 @@ RENEWAL_INTERVAL = 5.0
 
 
 class Clients:
-    """The clients of one `Protection`, by region; safe for threads.
+    """The clients of one `Protection`, by region; safe for threads, and in a forked child.
 
     `renewable` says whether a client built anew may have other credentials than the one before.
     """
@@ -33,12 +34,23 @@ class Clients:
     def __init__(self, build: Callable[[str], Any], *, renewable: bool) -> None:
         self.renewable = renewable
         self._build = build
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._process = os.getpid()
         self._kept: dict[str, Any] = {}
         self._renewed_at: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def current(self, client: Any) -> Any:
-        """The client that stands in for this one now: mostly itself."""
+        """The client that stands in for this one now: mostly itself.
+
+        A loop that takes its client through a fork is served by one with connections of its own: on the parent's, two
+        processes would read each other's answers.
+        """
+        if self._process != os.getpid():
+            self._start_afresh()
+            self.client_in(client.meta.region_name)
         return self._kept.get(client.meta.region_name, client) if self._kept else client
 
     def client_in(self, region: str) -> Any:
