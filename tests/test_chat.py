@@ -188,6 +188,18 @@ def test_an_exception_of_a_callback_reaches_the_caller_and_closes_the_stream() -
     assert raw.closed.is_set()
 
 
+def test_what_a_callback_raises_gets_no_advice_about_the_wire() -> None:
+    def refuse(event: Any) -> None:
+        raise ConnectionResetError("mine")
+
+    with pytest.raises(ConnectionResetError, match="mine") as caught:
+        ChatStream(answer(Raw([*text("one"), STOP])), watch=Watch({TextDelta: refuse})).completion()
+    assert not hasattr(caught.value, "__notes__")
+    with pytest.raises(ConnectionResetError) as caught:
+        ChatStream(answer(Raw([*text("one"), ConnectionResetError("the wire's")]))).completion()
+    assert caught.value.__notes__
+
+
 def test_an_error_keeps_its_kind_when_it_cannot_carry_anything() -> None:
     class SlottedError(Exception):
         __slots__ = ()

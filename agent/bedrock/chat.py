@@ -179,7 +179,7 @@ def _answering(raw: Any, accumulator: Accumulator) -> str | None:
 
 
 def _until_closed(raw: Iterable[Any], accumulator: Accumulator, interrupted: threading.Event) -> Iterator[Any]:
-    """The raw events; a fault that only says that the caller closed the stream is no fault.
+    """The raw events, faults with advice; one that only says that the caller closed the stream is no fault.
 
     Nor is one after the proof of completeness: all that is missing then is metadata, which the completion reports.
     """
@@ -188,9 +188,12 @@ def _until_closed(raw: Iterable[Any], accumulator: Accumulator, interrupted: thr
     except CallInterruptedError:
         interrupted.set()
     except Exception as error:
+        if error is getattr(raw, "callers_own", None):
+            raise
         if interrupted.is_set():
             return
         if not accumulator.complete:
+            annotate(error, classify(error).advice)
             raise
         logger.warning("model=%s error=%s | broke off after the answer", accumulator.model, type(error).__name__)
 
@@ -209,8 +212,12 @@ def _close(raw: Any) -> None:
 
 
 def attach_partial(error: Exception, accumulator: Accumulator) -> Exception:
-    """The error with advice, the partial completion and the request id on it, whosever error it is."""
-    annotate(error, classify(error).advice)
+    """The error with the partial completion and the request id on it, whosever error it is; advice is for our own.
+
+    A callback may raise what looks like a fault of the wire, and is none.
+    """
+    if isinstance(error, BedrockError):
+        annotate(error, classify(error).advice)
     partial = accumulator.completion() if accumulator.began else None
     with contextlib.suppress(AttributeError):  # an exception with slots cannot carry more than it is
         error.partial = partial  # type: ignore[attr-defined]

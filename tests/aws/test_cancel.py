@@ -17,7 +17,7 @@ from agent.bedrock.errors import CallInterruptedError, DeadlineExceededError, cl
 from agent.bedrock.testing import FakeBedrock, Reply, Stall
 from tests.wire.streaming import authority_file, server_context
 
-from .guarded import BOTH, HELLO, SLACK, asking, bedrock, guarded, later, newest_model, streamed, whole
+from .guarded import BOTH, HELLO, MODEL, SLACK, asking, bedrock, guarded, later, newest_model, streamed, whole
 
 
 @pytest.fixture(params=["plain", "tls"])
@@ -168,6 +168,31 @@ def test_a_check_that_raises_ends_the_call_with_what_it_raised(fake: FakeBedrock
     with pytest.raises(KeyboardInterrupt):
         whole(guarded(fake), asking(on_interrupt_check=check))
     assert ended(threads)
+
+
+@pytest.mark.parametrize("silence", [*SILENCES, Stall(1), Stall(2)])
+@pytest.mark.parametrize("kind", [ConnectionResetError, TimeoutError])
+def test_what_a_check_raises_is_neither_retried_nor_explained_as_a_fault(
+    fake: FakeBedrock, silence: Stall, kind: type[Exception]
+) -> None:
+    client = bedrock(fake)
+    client.complete(MODEL, [{"role": "user", "content": "Hi"}])
+    fake.queue(Reply("Hello", fault=silence))
+    begun = time.monotonic()
+    raised = kind("mine")
+    raises = iter([raised])
+
+    def check() -> bool:
+        if time.monotonic() - begun > 0.3:
+            for once in raises:
+                raise once
+        return False
+
+    with pytest.raises(kind, match="mine") as caught:
+        client.stream(MODEL, [{"role": "user", "content": "Hi"}], on_interrupt_check=check).completion()
+    assert caught.value is raised
+    assert len(fake.requests) == 2, "one to warm up, and the one that the check ended"
+    assert not any("connection" in note or "answer in time" in note for note in getattr(raised, "__notes__", ()))
 
 
 def test_the_check_is_asked_in_the_callers_thread(fake: FakeBedrock) -> None:

@@ -254,6 +254,19 @@ class TestTheStream:
                 list(stream)
             assert time.monotonic() - moment[0] < SLACK
 
+    def test_a_signals_handler_may_close_it_wherever_it_strikes(self) -> None:
+        with FakeBedrock([Reply("Hello" * 30, fault=Stall(3))]) as fake:
+            stream = guarded(fake).converse_stream(**HELLO)["stream"]
+
+            def close_within_close() -> None:
+                with stream._changing:  # where the handler finds its own thread
+                    stream.close()
+
+            closing = threading.Thread(target=close_within_close, daemon=True)
+            closing.start()
+            closing.join(5)
+            assert not closing.is_alive()
+
     def test_closing_wakes_its_reader_while_it_is_opened_again(self) -> None:
         with FakeBedrock([broken("x", at=1), Reply("Hello", fault=Stall(-1))]) as fake:
             stream = guarded(fake).converse_stream(**HELLO)["stream"]

@@ -20,7 +20,7 @@ from ..errors import CorruptStreamError, TruncatedResponseError
 from ..notes import NO_NOTES, NOTES_KEY, notes_of_request
 from .attempt import send_for
 from .cancel import release_whoever_gives_up
-from .explain import explained
+from .explain import explain
 from .fallbacks import remember_who_cannot_stream, skip_who_is_cooling, tell_as_stream
 from .journey import STREAM, WHOLE, Answer, Call, Journey, Layer, Protection, Send
 from .learned import leave_out_what_is_refused
@@ -39,11 +39,13 @@ _CLASS_EVENT = "creating-client-class.bedrock-runtime"
 
 def explain_failures(call: Call, send: Send) -> Answer:
     """Let exceptions pass with advice; they stay the very same exceptions."""
+    journey = call.journey
     try:
-        with explained(call.journey.protection.profile):
-            return send(call)
+        return send(call)
     except Exception as error:
-        tell_attempts(error, call.journey)
+        if error is not journey.callers_own:
+            explain(error, journey.protection.profile)
+        tell_attempts(error, journey)
         raise
 
 

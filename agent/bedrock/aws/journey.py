@@ -38,13 +38,14 @@ class Protection:
     clients: Clients | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)  # it holds the caller's words, which no log is to show
 class Journey:
     """What one call has lived through, and how it ends.
 
     `closing` is set by whoever closes its stream. `deadline` is a moment of the clock. `retries` counts only attempts
-    that followed a fault, `taken_back` what this call leaves out because the model refused it, `sent` what went out last, and `answered`
-    is who was asked for which operation with what, when an answer came.
+    that followed a fault, `taken_back` what this call leaves out because the model refused it, `sent` what went out
+    last, `callers_own` what the caller's interrupt check raised, and `answered` who was asked for which operation with
+    what, when an answer came.
     """
 
     method: str
@@ -59,6 +60,7 @@ class Journey:
     fallbacks: list[tuple[str | None, str | None]] = field(default_factory=list)
     taken_back: list[TakeBack] = field(default_factory=list)
     sent: dict[str, Any] | None = None
+    callers_own: Exception | None = None
     answered: tuple[Any, str, dict[str, Any]] | None = None
 
     @property
@@ -82,11 +84,19 @@ class Journey:
     def check(self) -> None:
         """Raise where the call is to end now."""
         asked = self.options.interrupt_check
-        if self.closing.is_set() or is_given_up() or (asked is not None and asked()):
+        if self.closing.is_set() or is_given_up() or (asked is not None and self.ask(asked)):
             raise CallInterruptedError("the caller ended the call before it was answered")
         deadline = self.deadline
         if deadline is not None and current_pace().now() >= deadline:
             raise DeadlineExceededError(f"the call was not answered within its {self.options.deadline:g} seconds")
+
+    def ask(self, interrupt_check: Callable[[], Any]) -> Any:
+        """What the caller's check says; what it raises is noted as the caller's own, lest it pass for a fault."""
+        try:
+            return interrupt_check()
+        except Exception as error:
+            self.callers_own = error
+            raise
 
     @contextmanager
     def again(self) -> Iterator[None]:
@@ -98,7 +108,7 @@ class Journey:
             self.reopening = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Call:
     """What is sent next: `operation` is the service's name for it (Converse, ConverseStream).
 

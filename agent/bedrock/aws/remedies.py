@@ -50,6 +50,8 @@ def persist(call: Call, send: Send) -> Answer:
 
 def remedied(call: Call, error: Exception) -> Call | None:
     """The call to send after this failure, None where it is to be raised; whoever cancelled gets that raised."""
+    if error is call.journey.callers_own:
+        return None  # whatever it looks like, it says nothing of the call
     failure = classify(error)
     empty_stale_pool(call, failure)
     for remedy in REMEDIES:

@@ -61,12 +61,17 @@ class HeldStream:
         self._told: _Told | None = _Told() if journey.options.resume == "continue" else None
         self._continues = 0
         self._watching: dict[str, Any] = {}
-        self._changing = threading.Lock()
+        self._changing = threading.RLock()  # a signal's handler may close the stream while its thread holds this
 
     @property
     def request_id(self) -> str | None:
         """AWS's id of the request that is being answered now."""
         return getattr(self._stream, "request_id", None)
+
+    @property
+    def callers_own(self) -> Exception | None:
+        """What the caller's interrupt check raised, which is no fault of the stream."""
+        return self._journey.callers_own
 
     @property
     def message_stopped(self) -> bool:
@@ -77,11 +82,16 @@ class HeldStream:
     def _raw_stream(self) -> Any:
         return getattr(self._stream, "_raw_stream", None)
 
-    def watch(self, **said: Any) -> None:
+    def watch(self, *, on_interrupt_check: Callable[[], Any] | None = None, **said: Any) -> None:
         """Limit the waiting of this stream and of those that take its place; see `stream.FastStream.watch`."""
+        if on_interrupt_check is not None:
+            said["on_interrupt_check"] = functools.partial(self._journey.ask, on_interrupt_check)
         self._watching.update({name: value for name, value in said.items() if value is not None})
+        self._watch_present_stream()
+
+    def _watch_present_stream(self) -> None:
         watch = getattr(self._stream, "watch", None)
-        if watch is not None:
+        if watch is not None and self._watching:
             watch(**self._watching)
 
     def get_initial_response(self) -> Any:
@@ -159,6 +169,8 @@ class HeldStream:
     def _replaced(self, error: Exception) -> bool:
         """Whether another stream stands in for the one that failed."""
         profile = self._journey.protection.profile
+        if error is self._journey.callers_own:
+            return False
         explain(error, profile)
         if self._closed() or isinstance(error, CallInterruptedError):
             return False
@@ -194,8 +206,7 @@ class HeldStream:
         stream.close()  # the one that failed, which botocore's own would leave open, or the one that came too late
         if self._closed():
             raise CallInterruptedError("the stream was closed before its end")
-        if self._watching:
-            self.watch(**self._watching)
+        self._watch_present_stream()
 
     def _resumed(self, call: Call, error: Exception, failure: Failure) -> Call | None:
         """The call that makes up for a stream that broke off after output began, if the caller wants one."""
