@@ -122,7 +122,7 @@ def skip_who_is_cooling(call: Call) -> Call:
     for number, (region, model) in enumerate(journey.fallbacks):
         if COOLING.get((region or call.region, model or call.model)) is None:
             del journey.fallbacks[:number]
-            return _directed(call, reason)
+            return _directed(call, reason) or call
     return call
 
 
@@ -131,16 +131,35 @@ def _next_fallback(call: Call, failure: Failure) -> Call | None:
         return None
     seconds = failure.retry_after or _COOL_DOWNS.get(failure.kind, COOL_DOWN)
     COOLING.keep((call.region, call.model), failure.kind, seconds=seconds)
-    return _directed(call, failure.kind) if call.journey.fallbacks else None
+    return _directed(call, failure.kind)
 
 
-def _directed(call: Call, reason: Kind) -> Call:
-    """The call to the next fallback; that it is another's answer goes on the record."""
-    journey = call.journey
-    region, model = journey.fallbacks.pop(0)
-    there = replace(
-        call, client=_client_in(call, region), parameters=_parameters_for(call, model), operation=journey.method
-    )
+def _directed(call: Call, reason: Kind) -> Call | None:
+    """The call to the next fallback that can be asked; that it is another's answer goes on the record."""
+    while call.journey.fallbacks:
+        region, model = call.journey.fallbacks.pop(0)
+        try:
+            there = _with_another(call, region, model)
+        except Exception as error:  # noqa: BLE001 - the failure that led here says more than a fallback that is none
+            logger.warning(
+                "region=%s model=%s error=%s | cannot be asked instead",
+                region or call.region,
+                model or call.model,
+                type(error).__name__,
+            )
+            continue
+        _tell_who_is_asked(call, there, reason)
+        return there
+    return None
+
+
+def _with_another(call: Call, region: str | None, model: str | None) -> Call:
+    """The call to that region and model; raises where no client, or no request for the model, can be built."""
+    parameters = _parameters_for(call, model)
+    return replace(call, client=_client_in(call, region), parameters=parameters, operation=call.journey.method)
+
+
+def _tell_who_is_asked(call: Call, there: Call, reason: Kind) -> None:
     logger.warning(
         "region=%s model=%s kind=%s | asking region=%s model=%s instead",
         call.region,
@@ -149,8 +168,7 @@ def _directed(call: Call, reason: Kind) -> Call:
         there.region,
         there.model,
     )
-    journey.record.fallback = {"region": there.region, "model": there.model, "reason": reason}
-    return there
+    call.journey.record.fallback = {"region": there.region, "model": there.model, "reason": reason}
 
 
 def _client_in(call: Call, region: str | None) -> Any:
