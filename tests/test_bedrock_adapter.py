@@ -755,6 +755,11 @@ class TestOptionsFromTheEnvironment:
             ("BEDROCK_GUARDRAIL", ":1"),
             ("BEDROCK_EXTRA", "{not json"),
             ("BEDROCK_EXTRA", "[1]"),
+            ("BEDROCK_EXTRA", '{"inferenceConfig": 5}'),
+            ("BEDROCK_EXTRA", '{"system": "be brief"}'),
+            ("BEDROCK_EXTRA", '{"a":' * 5000 + "1" + "}" * 5000),
+            ("BEDROCK_GUARDRAIL", "abc:0"),
+            ("BEDROCK_GUARDRAIL", "abc:²"),
         ],
     )
     def test_a_malformed_value_is_refused_by_name(

@@ -7,12 +7,14 @@ counts as unset; a malformed value raises SettingsError naming the variable. Cli
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errors import SettingsError
+from ..errors import InvalidRequestError, SettingsError
 
 _ON = frozenset({"1", "on", "true", "yes"})
+_GUARDRAIL_VERSION = re.compile(r"[1-9][0-9]{0,7}|DRAFT")
 _OFF = frozenset({"0", "off", "false", "no"})
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -50,7 +52,7 @@ def _one_of(*allowed: str) -> Callable[[str, str], str]:
 
 def _guardrail(variable: str, value: str) -> dict[str, str]:
     identifier, _, version = value.rpartition(":")
-    if not identifier or not (version.isdigit() or version == "DRAFT"):
+    if not identifier or not _GUARDRAIL_VERSION.fullmatch(version):
         raise SettingsError(f"{variable} is {value!r}: expected id:version, the version a number or DRAFT")
     return {"guardrailIdentifier": identifier, "guardrailVersion": version}
 
@@ -58,13 +60,21 @@ def _guardrail(variable: str, value: str) -> dict[str, str]:
 def _json_object(variable: str, value: str) -> dict[str, Any]:
     import json
 
+    from ..request.options import CONVERSE_MEMBERS
+    from ..request.parameters import check_member
+
     try:
         members = json.loads(value)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         # The value itself is left out: it may hold what is nobody's business.
         raise SettingsError(f"{variable} is no JSON ({type(error).__name__})") from None
     if not isinstance(members, dict):
         raise SettingsError(f"{variable} is a JSON {type(members).__name__}: expected an object of Converse members")
+    for name in CONVERSE_MEMBERS & members.keys():
+        try:
+            check_member(name, members[name])
+        except InvalidRequestError as error:
+            raise SettingsError(f"{variable}: {error}") from None
     return members
 
 

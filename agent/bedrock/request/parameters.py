@@ -403,12 +403,12 @@ def extra_members(context: Context) -> dict[str, Any]:
         key: plain_json(value) for key, value in extra.items() if key in CONVERSE_MEMBERS and key not in read_elsewhere
     }
     for name, value in members.items():
-        _check_member(name, value)
+        check_member(name, value)
         members[name] = dict(value) if isinstance(value, dict) else list(value)  # the builder's own, to take apart
     return members
 
 
-def _check_member(name: str, value: Any) -> None:
+def check_member(name: str, value: Any) -> None:
     """What `extra` brings is merged into other members, so its frame has to be right; what is in it is the caller's."""
     if name in _LIST_MEMBERS:
         if not isinstance(value, list):
