@@ -1,4 +1,4 @@
-"""The quicker loader: the same models from the same places, once for all sessions."""
+"""The quicker loader: the same models from the same places, once for all sessions where nobody writes into them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from typing import Any
 
 import botocore.session
 import pytest
+from botocore.config import Config
 from botocore.exceptions import UnknownServiceError
 
-from agent.bedrock.aws.loader import share_loader
+from agent.bedrock.aws.loader import quicken_loader
 
 
 def sharing(**variables: Any) -> Any:
     session = botocore.session.Session()
     for name, value in variables.items():
         session.set_config_variable(name, value)
-    share_loader(session)
+    quicken_loader(session)
     return session
 
 
@@ -42,9 +43,36 @@ def test_other_data_is_botocores() -> None:
         assert loader_of(sharing()).load_data(name) == loader_of(botocore.session.Session()).load_data(name)
 
 
-def test_sessions_with_the_same_data_path_share_it() -> None:
-    assert loader_of(sharing()) is loader_of(sharing())
-    assert loader_of(sharing()) is not loader_of(sharing(data_path="/elsewhere"))
+def model_of(session: Any) -> Any:
+    return loader_of(session).load_service_model("bedrock-runtime", "service-2")
+
+
+def test_sessions_with_the_same_data_path_share_models() -> None:
+    assert model_of(sharing()) is model_of(sharing())
+    assert model_of(sharing()) is not model_of(sharing(data_path="/elsewhere"))
+
+
+def test_what_is_shared_nobody_writes_into() -> None:
+    """botocore's resolver of endpoints writes into its data, which is therefore each session's own."""
+    plain, session = loader_of(botocore.session.Session()), sharing()
+    for options in ({}, {"config": Config(use_fips_endpoint=True)}, {"config": Config(retries={"mode": "adaptive"})}):
+        for service in ("bedrock-runtime", "bedrock", "sts"):
+            client = session.create_client(service, region_name="us-east-1", **options)
+            client.close()
+    fresh = loader_of(sharing())
+    for name in ("endpoints", "partitions", "sdk-default-configuration"):
+        assert fresh.load_data(name) == plain.load_data(name)
+    for service in ("bedrock-runtime", "bedrock", "sts"):
+        for name in ("service-2", "endpoint-rule-set-1", "paginators-1"):
+            assert fresh.load_service_model(service, name) == plain.load_service_model(service, name)
+
+
+def test_a_model_that_changed_on_disk_is_read_again(tmp_path: Path) -> None:
+    folder = tmp_path / "bedrock-runtime" / "2999-01-01"
+    folder.mkdir(parents=True)
+    for text in ("one", "longer"):
+        (folder / "service-2.json").write_text(json.dumps({"metadata": text}))
+        assert model_of(sharing(data_path=str(tmp_path)))["metadata"] == text
 
 
 def test_services_are_listed_as_botocore_lists_them() -> None:
@@ -77,11 +105,11 @@ def test_no_folder_of_all_services_is_listed_for_a_client() -> None:
     """In a process of its own: what one session listed, all know."""
     script = """
 import os, botocore.session
-from agent.bedrock.aws.loader import share_loader
+from agent.bedrock.aws.loader import quicken_loader
 listed, genuine = [], os.listdir
 os.listdir = lambda path: (listed.append(str(path)), genuine(path))[1]
 session = botocore.session.Session()
-share_loader(session)
+quicken_loader(session)
 session.create_client("bedrock-runtime", region_name="us-east-1")
 assert listed and all("bedrock-runtime" in path for path in listed), listed
 """

@@ -1,9 +1,10 @@
-"""botocore's service models, loaded quicker, and once for all sessions of a process.
+"""botocore's service models, loaded quicker, and most of them once for all sessions of a process.
 
 In comes a fresh botocore session, nothing goes out. botocore lists the folder of every AWS service to learn whether there
 is one of that name, twice per session, and parses into ordered dicts what ordinary ones hold in order as well: half of
-the time that a first client takes. What a loader loaded is never changed by botocore, so sessions with the same data path
-share one. The files, their search paths and their order are botocore's.
+the time that a first client takes. Models that nothing writes into are shared by all sessions with the same data path;
+into `endpoints` botocore's resolver writes what it has resolved (1.44.5), so that every session has its own. The files,
+their search paths and their order are botocore's.
 """
 
 from __future__ import annotations
@@ -20,20 +21,21 @@ from .speedups import orjson_if_installed
 _OPENERS: dict[str, Any] = {".json": open, ".json.gz": gzip.open}
 """Endings in the order in which botocore tries them."""
 
+_SHARED = frozenset({"service-2", "endpoint-rule-set-1", "paginators-1", "partitions", "sdk-default-configuration"})
 
-def share_loader(session: Any) -> None:
-    """Have the session load its models quicker, and what others have loaded not at all."""
+
+def quicken_loader(session: Any) -> None:
+    """Have the session load its models quicker, and what others have loaded mostly not at all."""
     # Later, as botocore does it: the data path may depend on the profile, which is not said yet.
     session.lazy_register_component("data_loader", lambda: _loader(session.get_config_variable("data_path")))
 
 
-@lru_cache(maxsize=8)
 def _loader(data_path: str | None) -> Any:
-    """The loader for a data path (AWS_DATA_PATH), as botocore would search it."""
+    """A loader for a data path (AWS_DATA_PATH), which searches where botocore's does."""
     from botocore.loaders import create_loader
 
     loader: Any = create_loader(data_path)
-    loader.file_loader = _Files()
+    loader.file_loader = _files(data_path)
     list_services = loader.list_available_services
     loader.list_available_services = lambda type_name: _Services(loader, type_name, list_services)
     return loader
@@ -44,7 +46,10 @@ def _is_file(path: str) -> bool:
 
 
 class _Files:
-    """Reads files as `botocore.loaders.JSONFileLoader` does."""
+    """Reads files as `botocore.loaders.JSONFileLoader` does; those of `_SHARED` again only when they have changed."""
+
+    def __init__(self) -> None:
+        self._read: dict[tuple[str, int, int], Any] = {}
 
     def exists(self, file_path: str) -> bool:
         """Whether there is such a file, with one of the endings."""
@@ -54,9 +59,26 @@ class _Files:
         """What is in it, None where there is none."""
         for ending, open_file in _OPENERS.items():
             if _is_file(file_path + ending):
-                with open_file(file_path + ending, "rb") as file:
-                    return _parsed(file.read())
+                shared = os.path.basename(file_path) in _SHARED  # noqa: PTH119 - as above
+                return self._load(file_path + ending, open_file, shared=shared)
         return None
+
+    def _load(self, path: str, open_file: Any, *, shared: bool) -> Any:
+        state = os.stat(path)  # noqa: PTH116 - as above
+        key = (path, state.st_mtime_ns, state.st_size)
+        if key in self._read:
+            return self._read[key]
+        with open_file(path, "rb") as file:
+            data = _parsed(file.read())
+        if shared:
+            self._read[key] = data
+        return data
+
+
+@lru_cache(maxsize=8)
+def _files(_data_path: str | None) -> _Files:
+    """One per data path: a loader merges what it finds on it into what it has loaded."""
+    return _Files()
 
 
 def _parsed(data: bytes) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .credentials import BEARER_VARIABLE, DEFAULT_REGION, Credentials, bearer_token, clean_secret, effective_profile
-from .loader import share_loader
+from .loader import quicken_loader
 from .settings import blank_to_none
 from .useragent import keep_user_agent
 
@@ -49,7 +49,7 @@ def config_session() -> Any:
     import botocore.session
 
     session = botocore.session.Session()
-    share_loader(session)
+    quicken_loader(session)
     _count_blank_variables_as_unset(session)
     return session
 
