@@ -13,6 +13,7 @@ from botocore.eventstream import EventStream
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from agent.bedrock.aws import fallbacks, pace
+from agent.bedrock.aws.credentials import Credentials
 from agent.bedrock.aws.memory import Memory
 from agent.bedrock.errors import CallInterruptedError, InvalidRequestError
 from agent.bedrock.testing import FakeBedrock, Hangup, RawAnswer, Refusal, Reply, StreamException, Text, ToolCall
@@ -79,6 +80,12 @@ class TestWholeInsteadOfStreamed:
             assert operations(fake) == ["converse-stream", *["converse"] * 4]
             streamed(client, {**HELLO, "modelId": OTHER})
             assert operations(fake)[-1] == "converse-stream"
+
+    def test_what_others_may_not_do_is_not_ones_own_denial(self) -> None:
+        with FakeBedrock([DENIED]) as fake:
+            streamed(guarded(fake))
+            streamed(guarded(fake, Credentials(aws_access_key_id="AKIDOTHER", aws_secret_access_key="not-a-secret")))
+            assert operations(fake) == ["converse-stream", "converse", "converse-stream"]
 
     def test_a_model_that_streams_no_tools_still_streams_without_them(self) -> None:
         with FakeBedrock([NO_TOOLS_STREAMED]) as fake:
@@ -202,6 +209,13 @@ class TestFailover:
             completion = whole(client, call)
             assert models(fake)[-1] == MODEL
             assert completion.bedrock.fallback is None
+
+    def test_the_quota_of_others_is_not_ones_own(self) -> None:
+        other = Credentials(aws_access_key_id="AKIDOTHER", aws_secret_access_key="not-a-secret")
+        with FakeBedrock([THROTTLED]) as fake:
+            for client in (guarded(fake), guarded(fake, other)):
+                whole(client, asking(fallbacks=[(None, OTHER)]))
+            assert models(fake) == [MODEL, OTHER, MODEL]
 
     def test_where_all_are_cooling_the_first_is_asked(self) -> None:
         with FakeBedrock([THROTTLED] * 6) as fake:

@@ -66,7 +66,7 @@ def build_runtime_client(
     with explained(profile):
         session = open_session(credentials)
         config = client_config(replace(chosen, max_attempts=1), signature_version(credentials, session))
-        with guarding(events_of(session), Protection(chosen, profile, beside)):
+        with guarding(events_of(session), Protection(chosen, profile, beside, identity(credentials))):
             client: BedrockRuntimeClient = create_client(
                 session,
                 "bedrock-runtime",

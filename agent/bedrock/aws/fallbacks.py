@@ -8,7 +8,7 @@ Nothing is done once output began; the layers above see to that.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,8 +22,8 @@ logger = logging.getLogger(__name__)
 
 # --- whole instead of streamed ------------------------------------------------------------------------------------------
 
-#: (region, model, whether the request has tools) -> True. Permissions are granted and models updated: after an hour the
-#: stream is tried again.
+#: Who may not stream, (owner, region, model) -> True, and who cannot, (region, model, whether the request has tools) ->
+#: True. Permissions are granted and models updated: after an hour the stream is tried again.
 CANNOT_STREAM = Memory(limit=1024)
 _FORGET_REFUSAL_AFTER = 3600.0
 
@@ -32,18 +32,26 @@ def ask_for_a_whole_answer(call: Call, error: Exception, _: Failure) -> Call | N
     """The same call without streaming, where streaming is what was refused."""
     if call.operation != STREAM or not cannot_stream(error):
         return None
-    whatever_it_asks = is_streaming_access_denied_error(error)
-    for with_tools in (False, True) if whatever_it_asks else (_has_tools(call),):
-        CANNOT_STREAM.keep((call.region, call.model, with_tools), seconds=_FORGET_REFUSAL_AFTER)
+    key = _place(call) if is_streaming_access_denied_error(error) else _form(call)
+    CANNOT_STREAM.keep(key, seconds=_FORGET_REFUSAL_AFTER)
     logger.warning("region=%s model=%s | cannot be streamed, whole answers instead", call.region, call.model)
     return _whole(call)
 
 
 def remember_who_cannot_stream(call: Call, send: Send) -> Answer:
     """Ask for a whole answer where a stream was refused before."""
-    if call.operation == STREAM and CANNOT_STREAM.get((call.region, call.model, _has_tools(call))):
+    if call.operation == STREAM and (CANNOT_STREAM.get(_place(call)) or CANNOT_STREAM.get(_form(call))):
         call = _whole(call)
     return send(call)
+
+
+def _place(call: Call, region: str | None = None, model: str | None = None) -> tuple[Hashable, ...]:
+    """Whose permission or quota it is; those of other credentials are others'."""
+    return (call.journey.protection.owner, region or call.region, model or call.model)
+
+
+def _form(call: Call) -> tuple[Hashable, ...]:
+    return (call.region, call.model, _has_tools(call))
 
 
 def _whole(call: Call) -> Call:
@@ -90,7 +98,7 @@ class ToldStream:
 
 # --- another model or region --------------------------------------------------------------------------------------------
 
-#: (region, model) -> the kind of failure, while it is not worth asking.
+#: (owner, region, model) -> the kind of failure, while it is not worth asking.
 COOLING = Memory(limit=256)
 COOL_DOWN = 30.0
 """Seconds, unless the service says when to come back."""
@@ -116,11 +124,11 @@ def ask_another(call: Call, _: Exception, failure: Failure) -> Call | None:
 def skip_who_is_cooling(call: Call) -> Call:
     """The call to the first of all that is not cooling down; unchanged where everyone is, or nobody stands by."""
     journey = call.journey
-    reason = COOLING.get((call.region, call.model)) if journey.fallbacks else None
+    reason = COOLING.get(_place(call)) if journey.fallbacks else None
     if reason is None:
         return call
     for number, (region, model) in enumerate(journey.fallbacks):
-        if COOLING.get((region or call.region, model or call.model)) is None:
+        if COOLING.get(_place(call, region, model)) is None:
             del journey.fallbacks[:number]
             return _directed(call, reason) or call
     return call
@@ -130,7 +138,7 @@ def _next_fallback(call: Call, failure: Failure) -> Call | None:
     if not call.journey.options.fallbacks:
         return None
     seconds = failure.retry_after or _COOL_DOWNS.get(failure.kind, COOL_DOWN)
-    COOLING.keep((call.region, call.model), failure.kind, seconds=seconds)
+    COOLING.keep(_place(call), failure.kind, seconds=seconds)
     return _directed(call, failure.kind)
 
 

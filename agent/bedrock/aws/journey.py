@@ -7,7 +7,7 @@ thing: the clock it runs against, who may end it, and the record that the answer
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -31,11 +31,15 @@ STREAM = "ConverseStream"
 
 @dataclass(frozen=True, slots=True)
 class Protection:
-    """What a guarded client is built with: its settings, the AWS profile that advice names, the clients beside it."""
+    """What a guarded client is built with: its settings, the AWS profile that advice names, the clients beside it.
+
+    `owner` tells its credentials from others (`credentials.identity`); it holds no secret.
+    """
 
     settings: ClientSettings = field(default_factory=ClientSettings)
     profile: str | None = None
     clients: Clients | None = None
+    owner: Hashable = None
 
 
 @dataclass(slots=True, repr=False)  # it holds the caller's words, which no log is to show
