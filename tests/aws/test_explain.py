@@ -20,7 +20,7 @@ from agent.bedrock.aws.clients import build_runtime_client
 from agent.bedrock.aws.credentials import Credentials
 from agent.bedrock.aws.explain import explain
 from agent.bedrock.aws.settings import ClientSettings
-from agent.bedrock.errors import Failure, classify
+from agent.bedrock.errors import Failure, SettingsError, classify
 from agent.bedrock.testing import FakeBedrock, Refusal
 
 SECRET = "Tr0ub4dor-and-3"
@@ -99,7 +99,7 @@ def failure_of_a_call(credentials: Credentials) -> tuple[Exception, Failure]:
             build_runtime_client("us-east-1", settings, credentials).converse(**HELLO)
         assert not fake.requests, "Bedrock was asked"
     found = classify(raised.value)
-    assert raised.value.__notes__ == [found.advice]
+    assert getattr(raised.value, "__notes__", [""]) == [found.advice]
     assert not [text for text in (found.advice, repr(found), str(raised.value)) if SECRET in text]
     assert SECRET not in "".join(traceback.format_exception(raised.value))
     return raised.value, found
@@ -315,6 +315,20 @@ class TestAtTheFirstCall:
         assert found.kind == "auth"
         assert "--profile dev" in found.advice
 
+    @pytest.mark.parametrize("broken", ["AccessKeyId", "SessionToken"])
+    def test_a_process_whose_keys_hold_a_line_break_is_told_so_without_showing_them(
+        self, files: Path, broken: str
+    ) -> None:
+        said = {"Version": 1, "AccessKeyId": "AKID", "SecretAccessKey": SECRET, "SessionToken": SECRET}
+        said[broken] = f"{SECRET}\n{SECRET}"
+        script = files / "process.py"
+        script.write_text(f"print({json.dumps(json.dumps(said))})")
+        configure(files, f"[profile dev]\ncredential_process = {sys.executable} {script}\n")
+        exc, found = failure_of_a_call(DEV)
+        assert isinstance(exc, SettingsError)
+        assert found.kind == "auth"
+        assert "line break" in str(exc)
+
     @pytest.mark.skipif(
         not hasattr(botocore.handlers, "get_bearer_auth_supported_services"), reason="this botocore sends it over http"
     )
@@ -350,7 +364,7 @@ def test_what_bedrock_itself_says_of_credentials(code: str, message: str, advice
     assert (found.kind, found.status, found.retryable) == ("auth", 401, False)
     assert advice in found.advice
     assert found.request_id
-    assert raised.value.__notes__ == [found.advice]
+    assert getattr(raised.value, "__notes__", [""]) == [found.advice]
 
 
 def test_explaining_twice_says_it_once_and_changes_nothing_else() -> None:

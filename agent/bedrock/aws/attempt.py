@@ -11,10 +11,15 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+from ..errors import SettingsError
+
 if TYPE_CHECKING:
     from .journey import Answer, Call, Send
 
-_EVENTS = ("provide-client-params.bedrock-runtime", "before-send.bedrock-runtime")
+_PREPARING = "provide-client-params.bedrock-runtime"
+_SENDING = "before-send.bedrock-runtime"
+
+_SECRET_HEADERS = ("Authorization", "X-Amz-Security-Token")
 
 _sending = threading.local()
 """`journey`: of the call that this thread is handing to botocore."""
@@ -31,9 +36,9 @@ def send_for(call: Call, send: Send) -> Answer:
 
 
 def listen_to(client: Any) -> None:
-    """Have a client's attempts take the read timeout of their call, and be counted."""
-    for event, handler in zip(_EVENTS, (_set_read_timeout, _count), strict=True):
-        client.meta.events.register(event, handler, unique_id=f"{__name__}.{event}")
+    """Have a client's attempts take the read timeout of their call, keep their secrets, and be counted."""
+    for event, handler in ((_PREPARING, _set_read_timeout), (_SENDING, _refuse_line_breaks), (_SENDING, _count)):
+        client.meta.events.register(event, handler, unique_id=f"{__name__}.{handler.__name__}")
 
 
 def make_one_attempt_at_a_time(client: Any) -> None:
@@ -48,6 +53,21 @@ def _set_read_timeout(context: dict[str, Any] | None = None, **_kwargs: Any) -> 
     journey = getattr(_sending, "journey", None)
     if journey is not None and context is not None and journey.options.read_timeout is not None:
         context["read_timeout"] = journey.options.read_timeout
+
+
+def _refuse_line_breaks(request: Any = None, **_kwargs: Any) -> None:
+    """Raise where a header that holds a secret could not be sent: http.client would show the secret in its error.
+
+    Keys given as arguments or variables were looked at before; those of files and processes only botocore has seen.
+    """
+    for name in _SECRET_HEADERS:
+        value = request.headers.get(name) if request is not None else None
+        text = value.decode("latin-1") if isinstance(value, bytes) else str(value or "")
+        if "\n" in text or "\r" in text:
+            what = "the session token" if name == _SECRET_HEADERS[1] else "the access key or bearer token"
+            error = SettingsError(f"{what} has a line break inside (its value is not shown): set it anew at its source")
+            error.kind = "auth"
+            raise error
 
 
 def _count(**_kwargs: Any) -> None:
