@@ -15,6 +15,13 @@ from agent.bedrock.models.profiles import (
 # why, model, fact, value
 FACTS = [
     ("a family row", "amazon.nova-pro-v1:0", "family", "amazon"),
+    ("a Nova to come", "us.amazon.nova-3-pro-v1:0", "max_output", 65_535),
+    ("which reasons", "us.amazon.nova-3-pro-v1:0", "thinking", "reasoningConfig"),
+    ("a DeepSeek to come", "deepseek.v4", "thinking", "reasoning_effort"),
+    ("a GPT to come", "openai.gpt-7-sol", "sampling", "none"),
+    ("a Mistral to come", "mistral.mistral-large-4-instruct", "native_schema", True),
+    ("and one of old", "mistral.mistral-large-2407-v1:0", "native_schema", False),
+    ("GPT-OSS is another family", "openai.gpt-oss-120b-1:0", "family", "gpt-oss"),
     ("every geography", "jp.anthropic.claude-sonnet-4-5-20250929-v1:0", "native_schema", True),
     ("3.5 caches from v2 on", "anthropic.claude-3-5-sonnet-20240620-v1:0", "cache", None),
     ("budget thinking from 3.7", "us.anthropic.claude-3-7-sonnet-20250219-v1:0", "thinking", "thinking.budget"),

@@ -368,7 +368,7 @@ PROFILES: tuple[Row, ...] = (
     ),
     Row(_NOVA + r"-premier", {"context": 1_000_000, "max_output": 32_000}, "documented"),
     Row(
-        _NOVA + r"-2",
+        _NOVA + r"-\d",
         {
             "thinking": "reasoningConfig",
             "efforts": _LOW_TO_HIGH,
@@ -377,11 +377,11 @@ PROFILES: tuple[Row, ...] = (
             "max_output": 65_535,
             "replay": "none",
         },
-        "recorded: system tools on Nova 2 Lite; decided: its reasoning is not replayed ('User messages cannot contain "
+        "newer than the first; recorded: system tools on Nova 2 Lite; decided: its reasoning is not replayed ('User messages cannot contain "
         "reasoning content.')",
     ),
     Row(
-        _NOVA + r"-(canvas|reel|sonic)|amazon\.titan-(embed|image)|amazon\.(rerank|nova-.*embed)",
+        _NOVA + r"-(\d+-)?(canvas|reel|sonic)|amazon\.titan-(embed|image)|amazon\.(rerank|nova-.*embed)",
         {"tools": False, "cache": None},
         "documented: no chat models",
     ),
@@ -413,12 +413,12 @@ PROFILES: tuple[Row, ...] = (
         "live: only documents inside a tool result (recorded: a PDF on Pixtral), nothing beside it",
     ),
     Row(
-        r"mistral\.(magistral-small|ministral-3|mistral-large-3|voxtral)",
+        r"mistral\.(magistral-small|ministral-[3-9]-|mistral-large-[3-9](?!\d)|voxtral)",
         {"strict_tools": True, "native_schema": True},
         "recorded: outputConfig on Mistral Large 3; live for the others",
     ),
     Row(r"mistral\.magistral", {"replay": "unsigned"}, "a signature is refused, the text is taken (strands 1.62)"),
-    Row(r"mistral\.(mistral-large-3|ministral)", {"context": 256_000}, "documented"),
+    Row(r"mistral\.(mistral-large-[3-9](?!\d)|ministral)", {"context": 256_000}, "documented"),
     # --------------------------------------------------------------------------------------------------------- Qwen
     Row(
         r"qwen\.",
@@ -454,7 +454,7 @@ PROFILES: tuple[Row, ...] = (
         "'doesn't support the stopSequences field' on V3.1 (thread langchain-aws 664); any reasoning is refused (strands 1.62)",
     ),
     Row(
-        r"deepseek\.v3",
+        r"deepseek\.v\d",
         {"thinking": "reasoning_effort", "efforts": ("high",), "default_effort_off": "none"},
         "live: high or none; decided: no native schema",
     ),
@@ -485,7 +485,7 @@ PROFILES: tuple[Row, ...] = (
         "reasoning in history is refused (thread hermes-agent 105119)",
     ),
     Row(
-        r"openai\.gpt-(5|6)",
+        r"openai\.gpt-\d",
         {
             "family": "gpt",
             "sampling": "none",
