@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Generator, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,19 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "leaves_threads: a foreign runtime under test has daemon threads of its own")
+    config.addinivalue_line("markers", "needs_botocore(version): about what the oldest botocore allowed does not do")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what the installed botocore is too old for."""
+    for marker in item.iter_markers("needs_botocore"):
+        wanted, installed = marker.args[0], version("botocore")
+        if _numbers(installed) < _numbers(wanted):
+            pytest.skip(f"botocore {installed} is older than {wanted}")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")[:3])
 
 
 LONGEST_TEST = 120

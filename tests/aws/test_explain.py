@@ -332,6 +332,7 @@ class TestAtTheFirstCall:
     @pytest.mark.skipif(
         not hasattr(botocore.handlers, "get_bearer_auth_supported_services"), reason="this botocore sends it over http"
     )
+    @pytest.mark.needs_botocore("1.44.0")
     def test_a_bearer_token_is_not_sent_over_http(self) -> None:
         exc, found = failure_of_a_call(Credentials(bearer_token=SECRET))
         assert type(exc).__name__ == "InvalidEndpointConfigurationError"
