@@ -339,6 +339,15 @@ _TEXTS: tuple[_Refinement, ...] = (
         _Rule("connection", "The certificate is not trusted: point AWS_CA_BUNDLE at the CA of your proxy.", False),
     ),
     _refine(
+        "connection",
+        r"SSL validation failed.*(?:\[Errno \d+\] (?:No such file|Is a directory|Permission)|NO_CERTIFICATE|\[X509\])",
+        _Rule(
+            "connection",
+            "AWS_CA_BUNDLE (or ca_bundle in the AWS config) names no readable file of certificates.",
+            False,
+        ),
+    ),
+    _refine(
         "connection", r"\b407\b", _Rule("connection", "The proxy wants credentials: put them into HTTPS_PROXY.", False)
     ),
     _refine(

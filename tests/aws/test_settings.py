@@ -120,3 +120,7 @@ def test_settings_are_values() -> None:
     assert hash(ClientSettings()) == hash(ClientSettings.from_environment({}))
     with pytest.raises(AttributeError):
         ClientSettings().max_attempts = 4  # type: ignore[misc]
+
+
+def test_the_password_of_an_address_is_not_shown() -> None:
+    assert "Tr0ub4dor" not in repr(ClientSettings(endpoint_url="https://somebody:Tr0ub4dor@gateway"))

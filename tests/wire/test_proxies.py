@@ -88,6 +88,18 @@ def test_an_authority_that_is_not_known_is_named_in_the_advice_and_not_asked_aga
     assert "Tr0ub4dor" not in f"{raised.value!r} {raised.value.__notes__}"
 
 
+@pytest.mark.parametrize("bundle", ["absent.pem", "rubbish.pem", "."])
+def test_a_bundle_that_cannot_be_read_is_named_in_the_advice_and_not_tried_again(
+    fake: FakeBedrock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundle: str
+) -> None:
+    (tmp_path / "rubbish.pem").write_text("rubbish")
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / bundle))
+    with pytest.raises(SSLError) as raised:
+        bedrock(fake).complete(MODEL, ASKED)
+    assert "names no readable file" in classify(raised.value).advice
+    assert vars(raised.value)["attempts"] == 1
+
+
 def test_a_proxy_that_wants_other_credentials_is_not_asked_again(fake: FakeBedrock, tunnel: Tunnel) -> None:
     tunnel.key = b"another"
     with pytest.raises(ProxyConnectionError) as raised:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import SettingsError
@@ -34,7 +34,7 @@ class ClientSettings:
     max_attempts: int = 3
     retry_seconds: float = 180.0
     max_connections: int = 64
-    endpoint_url: str | None = None
+    endpoint_url: str | None = field(default=None, repr=False)  # an address can carry a password
     retry_mode: str = "standard"
 
     def __post_init__(self) -> None:
@@ -57,10 +57,10 @@ def blank_to_none(value: str | None) -> str | None:
 def _from_variables(environ: Mapping[str, str], skip: Any) -> dict[str, Any]:
     """What the environment says, each value checked under the name of its variable."""
     found: dict[str, Any] = {}
-    for variable, field in _VARIABLES:
+    for variable, name in _VARIABLES:
         value = blank_to_none(environ.get(variable))
-        if value is not None and field not in found and field not in skip:
-            found[field] = _CHECKS[field](variable, value)
+        if value is not None and name not in found and name not in skip:
+            found[name] = _CHECKS[name](variable, value)
     if _is_true(environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")):
         found.pop("endpoint_url", None)
     return found
