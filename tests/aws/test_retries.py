@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 from botocore.stub import Stubber
 
 from agent.bedrock.aws.pace import no_waiting
@@ -344,3 +345,22 @@ class TestTheRecord:
         with FakeBedrock([Refusal("AccessDeniedException", "no")]) as fake, pytest.raises(ClientError) as raised:
             whole(guarded(fake))
         assert str(raised.value) == "An error occurred (AccessDeniedException) when calling the Converse operation: no"
+
+
+def test_a_job_is_started_once_however_often_it_is_sent(waits: list[float]) -> None:
+    where = {"s3OutputDataConfig": {"s3Uri": "s3://bucket/prefix"}}
+    tokens: list[str] = []
+
+    def break_off(request: Any, **_: Any) -> None:
+        tokens.append(json.loads(request.body)["clientRequestToken"])
+        raise ConnectionClosedError(endpoint_url=request.url)
+
+    with FakeBedrock() as fake:
+        client = guarded(fake)
+        client.meta.events.register("before-send.bedrock-runtime.StartAsyncInvoke", break_off)
+        for given in ({}, {"clientRequestToken": "mine"}):
+            with pytest.raises(ConnectionClosedError):
+                client.start_async_invoke(modelId="m", modelInput={}, outputDataConfig=where, **given)
+    assert len(tokens) == 6
+    assert len(set(tokens[:3])) == 1
+    assert set(tokens[3:]) == {"mine"}

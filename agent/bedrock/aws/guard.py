@@ -70,6 +70,16 @@ def leave_out_unknown_members(call: Call, send: Send) -> Answer:
     return send(call if known is call.parameters else replace(call, parameters=known))
 
 
+def keep_one_token(call: Call, send: Send) -> Answer:
+    """Send every attempt with one idempotency token: botocore draws one per attempt, and a job would start twice."""
+    from uuid import uuid4
+
+    meta = call.client.meta
+    members = meta.service_model.operation_model(meta.method_to_api_mapping[call.operation]).idempotent_members
+    drawn = {name: str(uuid4()) for name in members if name not in call.parameters}
+    return send(replace(call, parameters={**call.parameters, **drawn}) if drawn else call)
+
+
 def require_complete_answer(call: Call, send: Send) -> Answer:
     """Refuse a whole answer without `output` or `stopReason`, and one that is no text.
 
@@ -108,7 +118,7 @@ _EACH_ATTEMPT: tuple[Layer, ...] = (
 )
 CONVERSE_LAYERS: tuple[Layer, ...] = (explain_failures, carry_notes, ask_who_is_ready, persist, *_EACH_ATTEMPT)
 STREAM_LAYERS: tuple[Layer, ...] = (explain_failures, carry_notes, ask_who_is_ready, hold_stream, *_EACH_ATTEMPT)
-OTHER_LAYERS: tuple[Layer, ...] = (explain_failures, persist, send_for)
+OTHER_LAYERS: tuple[Layer, ...] = (explain_failures, keep_one_token, persist, send_for)
 
 
 # --- the class --------------------------------------------------------------------------------------------------------
