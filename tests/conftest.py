@@ -91,6 +91,16 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 @pytest.fixture(autouse=True)
+def _the_environment_is_as_it_was() -> Iterator[None]:
+    """What a command under test sets for its own process ends with the test."""
+    before = dict(os.environ)
+    yield
+    if dict(os.environ) != before:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
 def _no_thread_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Every thread that a test started ends with it, or soon after."""
     if "leaves_threads" in request.keywords:
