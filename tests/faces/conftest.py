@@ -15,15 +15,6 @@ KEYS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "not-a-secr
 
 
 @pytest.fixture
-def _read_timeouts_per_call() -> None:
-    """Skips what needs a read timeout for one call, which botocore has from 1.44 on."""
-    import botocore
-
-    if tuple(int(part) for part in botocore.__version__.split(".")[:2]) < (1, 44):
-        pytest.skip(f"botocore {botocore.__version__} has one read timeout for all calls of a client")
-
-
-@pytest.fixture
 def serve() -> Iterator[Callable[..., FakeBedrock]]:
     """Starts stand-ins that end with the test: `serve(*answers, **options)`; one function is a script."""
     with ExitStack() as stack:

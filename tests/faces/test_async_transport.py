@@ -171,7 +171,6 @@ def test_a_service_that_is_not_reached_is_a_connection_error(serve: Serve, run: 
         run(fake, scene)
 
 
-@pytest.mark.usefixtures("_read_timeouts_per_call")
 @pytest.mark.needs_botocore("1.44.0")
 def test_a_read_timeout_is_the_sdks(serve: Serve, run: Run) -> None:
     async def scene(client: Any) -> None:

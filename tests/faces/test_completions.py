@@ -211,7 +211,6 @@ def test_a17_what_is_not_given_is_not_sent(serve: Serve, bedrock_at: BedrockAt) 
     assert fake.requests[0].body.keys() == {"messages"}
 
 
-@pytest.mark.usefixtures("_read_timeouts_per_call")
 @pytest.mark.needs_botocore("1.44.0")
 def test_a_timeout_of_one_call_is_that_calls_own(serve: Serve, bedrock_at: BedrockAt) -> None:
     fake = serve(Reply("late", delay=30), Reply("Hi", delay=0.3), Reply("Hi", delay=0.3))

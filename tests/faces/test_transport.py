@@ -364,7 +364,6 @@ def test_a_service_that_is_not_reached_is_a_connection_error(serve: Serve, conne
     assert "botocore" not in type(caught.value.__cause__).__module__
 
 
-@pytest.mark.usefixtures("_read_timeouts_per_call")
 @with_both_libraries
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.needs_botocore("1.44.0")
@@ -374,7 +373,6 @@ def test_a_read_timeout_is_the_sdks(serve: Serve, connect: Connect, stream: bool
         client.chat.completions.create(model=CLAUDE, messages=USER, stream=stream, timeout=0.2)
 
 
-@pytest.mark.usefixtures("_read_timeouts_per_call")
 @pytest.mark.needs_botocore("1.44.0")
 def test_silence_before_the_first_event_is_a_timeout_too(serve: Serve, connect: Connect) -> None:
     client = connect(serve(Reply("late", fault=Stall(at=0))))
@@ -382,7 +380,6 @@ def test_silence_before_the_first_event_is_a_timeout_too(serve: Serve, connect: 
         client.chat.completions.create(model=CLAUDE, messages=USER, stream=True, timeout=0.2)
 
 
-@pytest.mark.usefixtures("_read_timeouts_per_call")
 @pytest.mark.needs_botocore("1.44.0")
 def test_timeouts_of_one_request_leave_others_alone(serve: Serve, connect: Connect) -> None:
     client = connect(serve(Reply("late", delay=20), Reply("Hi", delay=0.4), Reply("Hi", delay=0.4)))
