@@ -82,7 +82,7 @@ def markdown(cells: Table) -> str:
 # --- plot -------------------------------------------------------------------------------------------------------------
 
 _COLORS = ("#0b7285", "#66d9e8", "#748ffc", "#adb5bd", "#868e96", "#ced4da", "#495057")
-_LEFT, _WIDTH, _BAR, _GAP, _TOP = 300, 560, 11, 12, 54
+_SIDE, _LEFT, _WIDTH, _BAR, _GAP, _TOP = 20, 330, 560, 11, 12, 62
 
 
 def plot(rows: Sequence[Row], columns: Sequence[Column]) -> str:
@@ -139,7 +139,7 @@ def _grid(low: float, high: float, place: Place, bottom: float) -> list[str]:
         if low - 1e-9 <= math.log10(ratio) <= high:
             x, color = place(ratio), "#212529" if ratio == 1 else "#dee2e6"
             parts.append(f'<path d="M{x:.1f} {_TOP - 6}V{bottom}" stroke="{color}"/>')
-            parts.append(f'<text x="{x:.1f}" y="{_TOP - 10}" text-anchor="middle" class="s">{ratio:g}</text>')
+            parts.append(f'<text x="{x:.1f}" y="{_TOP - 9}" text-anchor="middle" class="s">{ratio:g}</text>')
     return parts
 
 
@@ -147,8 +147,9 @@ def _legend(drawn: Sequence[Column]) -> list[str]:
     parts = [
         f'<text x="{_LEFT}" y="16" class="s">CPU or time beside bare boto3 = 1 (less is better); red: the target</text>'
     ]
+    x = _SIDE
     for position, column in enumerate(drawn):
-        x = _LEFT + position * 96
         parts.append(f'<rect x="{x}" y="23" width="10" height="9" fill="{_COLORS[position % len(_COLORS)]}"/>')
         parts.append(f'<text x="{x + 14}" y="31" class="s">{escape(column.title)}</text>')
+        x += 34 + 5 * len(column.title)
     return parts

