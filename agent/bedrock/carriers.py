@@ -197,7 +197,7 @@ class ReasoningStore:
 
 
 REMEMBERED = ReasoningStore()
-"""What the answers of the drop-in reasoned; the loop around it keeps their text and calls only, and has no other place."""
+"""What this process's answers reasoned, for loops that keep text and calls only and have no other place for it."""
 
 
 def _key(call_id: str, name: str, arguments: str) -> bytes:

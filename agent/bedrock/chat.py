@@ -253,6 +253,8 @@ def _decoder(notes: CallNotes, tool_names: Any) -> Decoder | StructuredDecoder:
 
 
 def _final(completion: Completion, notes: CallNotes) -> Completion:
+    if notes.reasoning_store is not None:
+        notes.reasoning_store.remember(completion.message)
     return completion if notes.answer_form is None else with_parsed_answer(completion, notes.answer_form)
 
 

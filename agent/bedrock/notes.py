@@ -46,7 +46,8 @@ class CallRecord:
 class CallNotes:
     """What is known of a call beside its answer; `repairs` are JSON data, `tool_names` alias -> name.
 
-    `options` (of `aws.options`) are for the guarded client, `record` is what it gives back.
+    `options` (of `aws.options`) are for the guarded client, `record` is what it gives back. `reasoning_store` (of
+    `carriers`) is where the answer's reasoning is kept for loops that send back text and calls only.
     """
 
     model: str = ""
@@ -55,6 +56,7 @@ class CallNotes:
     answer_form: AnswerForm | None = None
     options: Any = None
     record: CallRecord | None = field(default=None, compare=False)
+    reasoning_store: Any = field(default=None, compare=False)
 
     @property
     def attempts(self) -> int:

@@ -20,6 +20,7 @@ from ..aws.credentials import Credentials, resolve_region
 from ..aws.options import CallOptions, split_options
 from ..aws.prewarm import warm_up
 from ..aws.settings import ClientSettings
+from ..carriers import REMEMBERED
 from ..chat import ChatStream, complete
 from ..errors import SettingsError
 from ..models.profiles import profile_for
@@ -256,6 +257,7 @@ class Bedrock:
     ) -> dict[str, Any]:
         """The request, and on it the notes with what is asked of the call."""
         asked, about = split_options(options)
+        about.setdefault("reasoning_store", REMEMBERED)
         if not asked:
             return with_notes(model, build_request(model, messages, tools, **self._knowing(model, about)))
         self._warn_if_nobody_obeys(asked)
@@ -302,7 +304,7 @@ def _answer_form(request: ConverseRequest) -> AnswerForm | None:
 
 def with_notes(model: str, request: ConverseRequest, options: CallOptions | None = None) -> dict[str, Any]:
     """The request's kwargs with the notes riding on them."""
-    notes = replace(notes_of(model, request), options=options)
+    notes = replace(notes_of(model, request), options=options, reasoning_store=request.reasoning_store)
     return {**request.kwargs, "messages": noted(request.kwargs["messages"], notes)}
 
 

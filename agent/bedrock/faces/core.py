@@ -125,8 +125,7 @@ class ChatCore:
     def options(self, request: ChatRequest) -> dict[str, Any]:
         """The options of a request, and where to look for the reasoning of its history."""
         options = dict(request.options)
-        if self._store is not None:
-            options.setdefault("reasoning_store", self._store)
+        options.setdefault("reasoning_store", self._store)
         return options
 
     def carried(self, completion: Completion) -> Completion:

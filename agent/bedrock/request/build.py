@@ -49,13 +49,14 @@ class ConverseRequest:
     """What goes to `client.converse(**kwargs)`, and what the answer's side has to know of it.
 
     `tool_names` maps a name on the wire to the caller's, only where they differ. `structured` is the plan behind a
-    response_format, None where there was none.
+    response_format, None where there was none; `reasoning_store` is the caller's, for the answer's reasoning.
     """
 
     kwargs: dict[str, Any]
     repairs: tuple[Repair, ...]
     tool_names: Mapping[str, str]
     structured: StructuredOutput | None = None
+    reasoning_store: Any = None
 
 
 def build_request(
@@ -104,7 +105,7 @@ def _built(model: str, messages: Sequence[Any], tools: Iterable[Any] | None, ask
     }
     members = _settle_members(deep_merge(members, extra), context)
     kwargs = {"modelId": model, **{name: value for name, value in members.items() if value}}
-    return ConverseRequest(kwargs, tuple(context.repairs), context.tool_names, plan)
+    return ConverseRequest(kwargs, tuple(context.repairs), context.tool_names, plan, asked.reasoning_store)
 
 
 def _nothing_said(context: Context) -> list[Turn]:
