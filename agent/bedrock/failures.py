@@ -139,8 +139,13 @@ _CODES: dict[str, _Rule] = {
     "optinrequired": _Rule("access_denied", "The account is not signed up for this service or region."),
 }
 
+_REDIRECTED = _Rule(
+    "corrupt", "The endpoint answers with a redirect: check AWS_ENDPOINT_URL_BEDROCK_RUNTIME and the proxy.", False
+)
+
 #: Where no code is known; a code that is the status as text ("529") comes here too.
 _STATUSES: dict[int, _Rule] = {
+    **dict.fromkeys((301, 302, 303, 307, 308), _REDIRECTED),
     400: _Rule("invalid_request"),
     401: _AUTH,
     403: _ACCESS,

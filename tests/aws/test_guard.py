@@ -10,7 +10,8 @@ from typing import Any
 import boto3
 import pytest
 from botocore.client import BaseClient
-from botocore.exceptions import ParamValidationError
+from botocore.exceptions import ClientError, ParamValidationError
+from botocore.parsers import ResponseParserError
 
 from agent.bedrock.aws import guard
 from agent.bedrock.aws.clients import build_runtime_client
@@ -18,7 +19,7 @@ from agent.bedrock.aws.credentials import Credentials
 from agent.bedrock.aws.guard import Call, request_id
 from agent.bedrock.aws.journey import Journey, Protection
 from agent.bedrock.aws.settings import ClientSettings
-from agent.bedrock.errors import CorruptStreamError, TruncatedResponseError, classify
+from agent.bedrock.errors import TruncatedResponseError, classify
 from agent.bedrock.notes import CallNotes, noted, notes_of_answer
 from agent.bedrock.testing import Cut, FakeBedrock, RawAnswer, Refusal, Reply
 
@@ -56,12 +57,40 @@ class TestCompleteness:
             assert raised.value.request_id
             assert len(fake.requests) == 1
 
-    def test_a_body_that_is_no_text_is_corrupt_and_not_shown(self) -> None:
-        no_text = RawAnswer(b'{"secret": "\xff"}')
-        with FakeBedrock([no_text]) as fake, pytest.raises(CorruptStreamError) as raised:
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b'{"secret": "\xff"}',
+            b'["secret"]',
+            b'"secret"',
+            b"null",
+            b'{"output": {"message": {"role": "assistant", "content": "secret"}}, "stopReason": "end_turn"}',
+            b"[" * 100_000,
+        ],
+        ids=["no text", "list", "text", "null", "content that is no list", "nested without end"],
+    )
+    @pytest.mark.parametrize("status", [200, 400])
+    def test_a_body_of_another_form_is_corrupt_and_not_shown(self, body: bytes, status: int) -> None:
+        with FakeBedrock([RawAnswer(body, status=status)]) as fake, pytest.raises(Exception) as raised:  # noqa: PT011
             guarded(fake).converse(**HELLO)
+        assert classify(raised.value).kind in {200: ("corrupt",), 400: ("corrupt", "invalid_request")}[status]
+        assert classify(raised.value).request_id
+        assert raised.value.__notes__
         assert "secret" not in "".join(traceback.format_exception(raised.value))
-        assert classify(raised.value).retryable
+
+    def test_an_exception_of_botocores_parser_knows_its_request(self) -> None:
+        two = b'{"output": {"message": {"role": "assistant", "content": [{"text": "a", "toolUse": {}}]}}}'
+        with FakeBedrock([RawAnswer(two)]) as fake, pytest.raises(ResponseParserError) as raised:
+            guarded(fake).converse(**HELLO)
+        assert classify(raised.value).request_id
+
+    @pytest.mark.parametrize("status", [301, 302, 307])
+    def test_a_redirect_says_where_to_look(self, status: int) -> None:
+        there = RawAnswer(b"<html>", status=status, headers={"Location": "https://sign-in.example"})
+        with FakeBedrock([there]) as fake, pytest.raises(ClientError) as raised:
+            guarded(fake).converse(**HELLO)
+        assert classify(raised.value).kind == "corrupt"
+        assert "redirect" in classify(raised.value).advice
 
     def test_an_answer_that_is_whole_passes_unchanged(self) -> None:
         with FakeBedrock([Reply("Hello"), Reply("Hello")]) as fake:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _PREPARING = "provide-client-params.bedrock-runtime"
 _SENDING = "before-send.bedrock-runtime"
+_ANSWERED = "before-parse.bedrock-runtime"  # botocore 1.35.16 and later
 
 _SECRET_HEADERS = ("Authorization", "X-Amz-Security-Token")
 
@@ -29,6 +30,7 @@ def send_for(call: Call, send: Send) -> Answer:
     """Send, and let the listeners know for whom."""
     outer = getattr(_sending, "journey", None)
     _sending.journey = call.journey
+    call.journey.request_id = None
     try:
         return send(call)
     finally:
@@ -36,8 +38,8 @@ def send_for(call: Call, send: Send) -> Answer:
 
 
 def listen_to(client: Any) -> None:
-    """Have a client's attempts take the read timeout of their call, keep their secrets, and be counted."""
-    for event, handler in ((_PREPARING, _set_read_timeout), (_SENDING, _refuse_line_breaks), (_SENDING, _count)):
+    """Have a client's attempts take the read timeout of their call, keep their secrets, be counted, and be known."""
+    for event, handler in _HANDLERS:
         client.meta.events.register(event, handler, unique_id=f"{__name__}.{handler.__name__}")
 
 
@@ -74,3 +76,17 @@ def _count(**_kwargs: Any) -> None:
     journey = getattr(_sending, "journey", None)
     if journey is not None:
         journey.record.attempts += 1
+
+
+def _note_request_id(response_dict: Any = None, **_kwargs: Any) -> None:
+    journey = getattr(_sending, "journey", None)
+    if journey is not None and response_dict is not None:
+        journey.request_id = response_dict["headers"].get("x-amzn-requestid")
+
+
+_HANDLERS = (
+    (_PREPARING, _set_read_timeout),
+    (_SENDING, _refuse_line_breaks),
+    (_SENDING, _count),
+    (_ANSWERED, _note_request_id),
+)

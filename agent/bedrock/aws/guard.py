@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial, wraps
 from typing import Any
 
-from ..errors import CorruptStreamError, TruncatedResponseError
+from ..errors import CorruptStreamError, TruncatedResponseError, was_raised_in
 from ..notes import NO_NOTES, NOTES_KEY, notes_of_request
 from .attempt import send_for
 from .cancel import release_whoever_gives_up
@@ -32,6 +32,7 @@ from .resume import hold_stream
 __all__ = ["CONVERSE_LAYERS", "OTHER_LAYERS", "STREAM_LAYERS", "Call", "guarding", "request_id"]
 
 _CLASS_EVENT = "creating-client-class.bedrock-runtime"
+_PARSERS = ("botocore.parsers",)
 
 
 # --- layers -----------------------------------------------------------------------------------------------------------
@@ -46,7 +47,15 @@ def explain_failures(call: Call, send: Send) -> Answer:
         if error is not journey.callers_own:
             explain(error, journey.protection.profile)
         tell_attempts(error, journey)
+        _tell_request(error, journey)
         raise
+
+
+def _tell_request(error: Exception, journey: Journey) -> None:
+    """Put the id of the request on an exception that does not say itself which it was."""
+    with suppress(AttributeError, TypeError):  # an exception with slots cannot carry more than it is
+        if journey.request_id is not None and getattr(error, "request_id", None) is None:
+            error.request_id = journey.request_id  # type: ignore[attr-defined]
 
 
 def carry_notes(call: Call, send: Send) -> Answer:
@@ -81,15 +90,19 @@ def keep_one_token(call: Call, send: Send) -> Answer:
 
 
 def require_complete_answer(call: Call, send: Send) -> Answer:
-    """Refuse a whole answer without `output` or `stopReason`, and one that is no text.
+    """Refuse a whole answer without `output` or `stopReason`, and one of another form.
 
-    botocore gives `{}` for a 200 whose body is empty, cut by its Content-Length, or HTML, and lets a UnicodeDecodeError
-    out that holds the whole body (measured with 1.44.5). That a stream is complete is proven where its events are read.
+    botocore gives `{}` for a 200 whose body is empty, cut by its Content-Length, or HTML; for JSON of another form, and
+    for bytes that are no text, its parser breaks with a builtin exception (measured with 1.44.5), which may hold the
+    body. That a stream is complete is proven where its events are read.
     """
     try:
         answer = send(call)
-    except UnicodeDecodeError:
-        raise CorruptStreamError("the answer is no JSON: there are bytes in it that are no text") from None
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        if not was_raised_in(error, _PARSERS):
+            raise
+        found = call.journey.request_id
+        raise CorruptStreamError("the answer is not in the form of Bedrock's", request_id=found) from None
     absent = [name for name in ("output", "stopReason") if name not in answer] if call.operation == WHOLE else []
     if absent:
         raise TruncatedResponseError(

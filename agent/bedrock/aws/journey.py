@@ -48,8 +48,8 @@ class Journey:
 
     `closing` is set by whoever closes its stream. `deadline` is a moment of the clock. `retries` counts only attempts
     that followed a fault, `taken_back` what this call leaves out because the model refused it, `sent` what went out
-    last, `callers_own` what the caller's interrupt check raised, and `answered` who was asked for which operation with
-    what, when an answer came.
+    last, `callers_own` what the caller's interrupt check raised, `request_id` AWS's id of the last attempt, and
+    `answered` who was asked for which operation with what, when an answer came.
     """
 
     method: str
@@ -65,6 +65,7 @@ class Journey:
     taken_back: list[TakeBack] = field(default_factory=list)
     sent: dict[str, Any] | None = None
     callers_own: Exception | None = None
+    request_id: str | None = None
     answered: tuple[Any, str, dict[str, Any]] | None = None
 
     @property
