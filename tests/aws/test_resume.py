@@ -12,6 +12,7 @@ import pytest
 from botocore.eventstream import EventStream
 from botocore.exceptions import ClientError
 
+from agent.bedrock.aws import stream as stream_module
 from agent.bedrock.aws.clients import build_runtime_client
 from agent.bedrock.aws.credentials import Credentials
 from agent.bedrock.aws.pace import no_waiting
@@ -245,6 +246,17 @@ class TestTheStream:
             del dropped
             gc.collect()
             assert fake.wait_for(lambda fake: len(fake.requests) == 3 and fake.open_connections == 0)
+
+    @pytest.mark.parametrize("at", [4, 5])
+    def test_nobody_waits_long_for_metadata(self, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(stream_module, "METADATA_TIMEOUT", 0.2)
+        with FakeBedrock([Reply("Hello", fault=Stall(at))]) as fake:
+            client = guarded(fake)
+            began = time.monotonic()
+            completion = streamed(client)
+            assert time.monotonic() - began < 0.2 + SLACK
+        assert completion.message.content == "Hello"
+        assert completion.bedrock.metadata_missing == (at == 4)
 
     @pytest.mark.parametrize("silence", [Stall(0), Stall(1), Stall(3)])
     def test_closing_wakes_its_reader(self, silence: Stall) -> None:

@@ -30,7 +30,7 @@ MODEL = "us.amazon.nova-lite-v1:0"
 QUESTION = [{"role": "user", "content": "Hello?"}]
 KEYS: dict[str, Any] = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "not-a-secret"}
 
-SLACK = 3.0
+SLACK = 6.0
 """Seconds that a busy machine may be late."""
 
 

@@ -30,6 +30,9 @@ _PROTOCOLS = {"rest-json", "json"}
 
 _REQUEST_ID = "x-amzn-requestid"
 
+METADATA_TIMEOUT = 10.0
+"""Seconds of silence allowed between messageStop and the end of a stream."""
+
 
 Event = dict[str, Any]
 
@@ -164,8 +167,15 @@ class FastStream:
             if events:
                 self._body.begin()
                 self._batch = iter(events)
+                if self._decoder.message_stopped:
+                    self._wait_briefly()
                 return True
         raise self._error(self._decoder.failure)
+
+    def _wait_briefly(self) -> None:
+        """The answer is complete: for its metadata nobody waits as long as for a model that thinks."""
+        idle = self._patience.idle_timeout
+        self.watch(idle_timeout=min(idle, METADATA_TIMEOUT) if idle else METADATA_TIMEOUT)
 
     def _receive(self, since: float) -> bytes:
         try:
