@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from types import FunctionType
 from typing import Any
 
@@ -240,13 +241,19 @@ def identity(credentials: Credentials = AMBIENT, environ: Mapping[str, str] | No
     It changes with the arguments, the variables, and the size or time of the shared config and credentials files.
     """
     source = os.environ if environ is None else environ
-    given = () if credentials.is_ambient else tuple(getattr(credentials, field.name) for field in fields(credentials))
     return (
-        digest(repr(given[:-1]).encode()) if given else b"",
+        _digest_of_arguments(credentials),
         id(credentials.session),
         digest(environment_values(source, IDENTITY_VARIABLES)),
         *(_file_stamp(source.get(variable) or place) for variable, place in _SHARED_FILES),
     )
+
+
+@lru_cache(maxsize=64)
+def _digest_of_arguments(credentials: Credentials) -> bytes:
+    if credentials.is_ambient:
+        return b""
+    return digest(repr([getattr(credentials, field.name) for field in fields(credentials)[:-1]]).encode())
 
 
 def digest(data: bytes) -> bytes:

@@ -70,12 +70,19 @@ def _is_true(value: str | None) -> bool:
     return (value or "").strip().lower() == "true"
 
 
+#: Seconds, a month: what is longer is a slip, and what is much longer no operating system can wait for.
+LONGEST = 2_592_000
+
+#: urllib3 lays out a place for every connection of a pool at once.
+MOST = 10_000
+
+
 def _seconds(least: float, *, zero_is_off: bool = False) -> Callable[[str, Any], float]:
-    expected = f"a number of seconds, at least {least:g}" + (" (0 turns it off)" if zero_is_off else "")
+    expected = f"a number of seconds from {least:g}" + (" (0 turns it off)" if zero_is_off else "") + f" to {LONGEST}"
 
     def check(name: str, value: Any) -> float:
         number = _number(value, float)
-        if number is None or not math.isfinite(number) or number < least:
+        if number is None or not math.isfinite(number) or not least <= number <= LONGEST:
             raise SettingsError(f"{name} is {value!r}: expected {expected}")
         return float(number)
 
@@ -84,8 +91,8 @@ def _seconds(least: float, *, zero_is_off: bool = False) -> Callable[[str, Any],
 
 def _count(name: str, value: Any) -> int:
     number = _number(value, int)
-    if number is None or number < 1:
-        raise SettingsError(f"{name} is {value!r}: expected a whole number, at least 1")
+    if number is None or not 1 <= number <= MOST:
+        raise SettingsError(f"{name} is {value!r}: expected a whole number from 1 to {MOST}")
     return int(number)
 
 

@@ -7,6 +7,7 @@ settled configuration and one client cache, which is thread- and fork-safe; ever
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
@@ -16,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..aws import calls, clients
 from ..aws.cache import ClientCache
-from ..aws.credentials import Credentials, resolve_region
+from ..aws.credentials import Credentials, environment_values, resolve_region
 from ..aws.options import CallOptions, split_options
 from ..aws.prewarm import warm_up
-from ..aws.settings import ClientSettings
+from ..aws.settings import CLIENT_VARIABLES, ClientSettings
 from ..carriers import REMEMBERED
 from ..chat import ChatStream, complete
 from ..errors import SettingsError
@@ -93,7 +94,8 @@ class Bedrock:
         }
         self._clients = ClientCache()
         self._refuse_mixed_arguments()
-        ClientSettings.from_environment(**self._arguments)
+        self._read: tuple[bytes, ClientSettings] | None = None
+        self._settings_now()
 
     def _refuse_mixed_arguments(self) -> None:
         given = [name for name, value in self._arguments.items() if value is not None]
@@ -131,14 +133,21 @@ class Bedrock:
     @property
     def settings(self) -> ClientSettings | None:
         """What clients are built with now, from arguments and environment; None where a client was given."""
-        return None if self._client is not None else ClientSettings.from_environment(**self._arguments)
+        return None if self._client is not None else self._settings_now()
+
+    def _settings_now(self) -> ClientSettings:
+        """Read anew once a variable that counts has changed: reading them all takes as long as converting a question."""
+        variables = environment_values(os.environ, CLIENT_VARIABLES)
+        if self._read is None or self._read[0] != variables:
+            self._read = (variables, ClientSettings.from_environment(**self._arguments))
+        return self._read[1]
 
     @property
     def client(self) -> Any:
         """The guarded boto3 client that calls go through, built at first use."""
         if self._client is not None:
             return self._client
-        region, settings = self.region, ClientSettings.from_environment(**self._arguments)
+        region, settings = self.region, self._settings_now()
         return self._clients.get_or_build(
             region,
             clients.fingerprint(self._credentials, settings),
@@ -151,7 +160,7 @@ class Bedrock:
         return self._control_client_for(self.region)
 
     def _control_client_for(self, region: str) -> Any:
-        settings = ClientSettings.from_environment(**self._arguments)
+        settings = self._settings_now()
         return self._clients.get_or_build(
             ("bedrock", region),
             clients.fingerprint(self._credentials, settings),
