@@ -126,6 +126,16 @@ def _nothing_is_remembered() -> Iterator[None]:
         memory.forget_everything()
 
 
+@pytest.fixture(autouse=True)
+def _the_environment_is_left_as_it_was() -> Iterator[None]:
+    """What a test or a script under test sets in the environment does not reach the next test."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys() - {"PYTEST_CURRENT_TEST"}:
+        del os.environ[name]
+    os.environ.update({name: value for name, value in before.items() if os.environ.get(name) != value})
+
+
 def _folder_of_real_traffic(variable: str) -> Path:
     folder = os.environ.get(variable)
     if not folder:

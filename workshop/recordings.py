@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,12 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from agent.bedrock import Bedrock, Completion, classify
+from agent.bedrock import Completion, classify
 from agent.bedrock.blocks import from_json, json_safe
 from agent.bedrock.request.build import build_request
 from agent.bedrock.response.accumulator import fold
 from agent.bedrock.response.decoder import events_from_response
 from agent.bedrock.testing import Cited, FakeBedrock, RawAnswer, Reasoning, Redacted, Reply, Text, ToolCall, ToolResult
+from workshop.loopback import bedrock_on
 from workshop.traffic import Block, Body, Json, Recording, answer_shape, load, modelled
 
 MODEL = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -51,16 +51,7 @@ class Judge:
         self._shape = answer_shape()
         self._exit = contextlib.ExitStack()
         self._fake = self._exit.enter_context(FakeBedrock(strict=False))
-        os.environ["NO_PROXY"] = "127.0.0.1"  # no proxy stands between us and the loopback
-        self._bedrock = self._exit.enter_context(
-            Bedrock(
-                region=self._fake.region,
-                endpoint_url=self._fake.url,
-                aws_access_key_id="AKIDEXAMPLE",
-                aws_secret_access_key="not-a-secret",  # noqa: S106 - it says so itself
-                max_attempts=1,
-            )
-        )
+        self._bedrock = self._exit.enter_context(bedrock_on(self._fake, max_attempts=1))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from agent.bedrock.testing import FakeBedrock
 from workshop.demo import stand_in
 from workshop.demo.loop import run
 from workshop.demo.screen import Screen
+from workshop.loopback import bedrock_on
 
 DEFAULT_TASK = (
     "What is in agent/bedrock? Read its chat.py and errors.py and work out how many lines they have together."
@@ -73,14 +73,10 @@ def _stage(options: argparse.Namespace) -> Iterator[Stage]:
         yield Stage(f"On Amazon Bedrock: {options.model}, {bedrock.region}", bedrock, options.model)
         return
     reason = "no AWS credentials were found" if options.model else "no --model was given"
-    with FakeBedrock(lambda request: stand_in.answer(request, pace=options.pace)) as fake:
-        os.environ["NO_PROXY"] = "127.0.0.1"  # no proxy stands between us and the loopback
-        bedrock = Bedrock(
-            region=fake.region,
-            endpoint_url=fake.url,
-            aws_access_key_id="AKIDEXAMPLE",
-            aws_secret_access_key="not-a-secret",  # noqa: S106 - it says so itself
-        )
+    with (
+        FakeBedrock(lambda request: stand_in.answer(request, pace=options.pace)) as fake,
+        bedrock_on(fake) as bedrock,
+    ):
         yield Stage(f"On the embedded stand-in, a scripted model over real boto3 ({reason})", bedrock, STAND_IN_MODEL)
 
 
