@@ -34,7 +34,7 @@ OURS_ASYNC = Column("ours, async", "ours-async", (WITHOUT_ORJSON,))
 OURS_HTTP = Column("ours, openai transport", "ours-http", (WITHOUT_ORJSON,))
 
 FACES: Mapping[Column, tuple[str, ...]] = {
-    OURS_ASYNC: ("text", "crowd-50", "crowd-50-tls", "crowd-500", "lag", "first", "memory", "start"),
+    OURS_ASYNC: ("text", "crowd-50", "crowd-50-slow", "crowd-50-tls", "crowd-500", "lag", "first", "memory", "start"),
     OURS_HTTP: ("turn", "text"),
 }
 """Faces over the core, and the rows in which they have something to say."""

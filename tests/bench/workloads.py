@@ -129,8 +129,9 @@ WORKLOADS: Mapping[str, Workload] = {
                  fresh=True, targets=(0.95, 0.25)),
         Workload("images-again", "… the same images again", lambda: images(20, 500_000), "short", "request", repeat=2,
                  streamed=False, peers=False),
-        _crowd("crowd-50", "50 streams at once", "paced-50", 50, targets=(0.65, 0.60)),
-        _crowd("crowd-50-tls", "50 streams at once over TLS", "paced-50", 50, tls=True, peers=False),
-        _crowd("crowd-500", "500 streams at once", "slow-20", 500, peers=False),
+        _crowd("crowd-50", "50 streams at once, 500 deltas/s each", "brisk-250", 50, targets=(0.65, 0.60)),
+        _crowd("crowd-50-slow", "50 streams at once, 100 deltas/s each", "paced-50", 50, peers=False),
+        _crowd("crowd-50-tls", "… over TLS", "paced-50", 50, tls=True, peers=False),
+        _crowd("crowd-500", "500 streams at once, 20 deltas/s each", "slow-20", 500, peers=False),
     )
 }  # fmt: skip
