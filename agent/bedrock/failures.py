@@ -508,7 +508,7 @@ def _origin_rule(exc: BaseException) -> _Rule | None:
         return _Rule("unsupported", 'boto3 is needed: pip install "boto3"')
     if not was_raised_in(exc, ("botocore.credentials", "botocore.tokens")):
         return None
-    if isinstance(exc, FileNotFoundError):
+    if isinstance(exc, FileNotFoundError) and not was_raised_in(exc, ("subprocess",)):
         return _Rule(
             "auth",
             "AWS_WEB_IDENTITY_TOKEN_FILE, or web_identity_token_file{of_profile}, names a file that is not there.",

@@ -24,7 +24,7 @@ from agent.bedrock.aws.credentials import (
     identity,
     resolve_region,
 )
-from agent.bedrock.errors import SettingsError
+from agent.bedrock.errors import SettingsError, classify
 
 SECRET = "Tr0ub4dor&3"
 KEYS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": SECRET}
@@ -152,8 +152,9 @@ class TestRegion:
     def test_without_any_the_default_or_a_clear_error(self) -> None:
         bare = Credentials(profile="bare")
         assert resolve_region(credentials=bare, environ={}, default="us-east-1") == "us-east-1"
-        with pytest.raises(SettingsError, match="AWS_REGION"):
+        with pytest.raises(SettingsError, match="AWS_REGION") as raised:
             resolve_region(credentials=bare, environ={})
+        assert classify(raised.value).kind == "region"
 
     def test_a_missing_profile_is_left_for_the_building_of_the_client(self) -> None:
         assert resolve_region(credentials=Credentials(profile="nobody"), environ={}, default="us-east-1") == "us-east-1"

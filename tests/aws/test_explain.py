@@ -182,6 +182,12 @@ class TestBeforeAnyCall:
         assert found.kind == "auth"
         assert "aws configure get credential_process --profile dev" in found.advice
 
+    def test_a_credential_process_that_is_not_there_is_not_a_token_file(self, files: Path) -> None:
+        configure(files, f"[profile dev]\ncredential_process = {files / 'nothing-here'}\n")
+        exc, found = failure_of_a_call(DEV)
+        assert isinstance(exc, FileNotFoundError)
+        assert "aws configure get credential_process --profile dev" in found.advice
+
     @pytest.mark.skipif(not hasattr(botocore.credentials, "LoginProvider"), reason="this botocore knows no aws login")
     def test_a_login_profile_needs_the_crt(self, files: Path) -> None:
         configure(files, "[profile dev]\nlogin_session = arn:aws:sts::123456789012:assumed-role/x\n")

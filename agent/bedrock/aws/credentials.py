@@ -126,9 +126,11 @@ def resolve_region(
     named = (blank_to_none(source.get(variable)) for variable in ("AWS_REGION", "AWS_DEFAULT_REGION"))
     found = next((name for name in named if name), None) or _configured_region(credentials) or default
     if found is None:
-        raise SettingsError(
+        missing = SettingsError(
             "no AWS region: give region=, set AWS_REGION, or write one with `aws configure set region us-east-1`"
         )
+        missing.kind = "region"
+        raise missing
     return found
 
 

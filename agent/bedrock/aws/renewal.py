@@ -90,7 +90,7 @@ def renew_credentials(call: Call, error: Exception, failure: Failure) -> Call | 
         return None
     if fresh is None:
         return None
-    logger.warning("region=%s | credentials were refused, trying once with fresh ones", call.region)
+    logger.warning("region=%s | credentials were refused or missing, trying once with fresh ones", call.region)
     return replace(call, client=fresh)
 
 
