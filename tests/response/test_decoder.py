@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
@@ -166,3 +167,13 @@ def test_reasoning_of_the_flat_shape_is_understood() -> None:
 def test_a_tool_input_that_is_text_stays_that_text() -> None:
     events = whole({"toolUse": {"toolUseId": "t", "name": "f", "input": '{"a": '}})
     assert ToolArgumentsDelta(0, '{"a": ') in events
+
+
+def test_events_are_values_whose_reprs_show_no_content() -> None:
+    assert TextDelta(0, "secret") == TextDelta(0, "secret") != TextDelta(1, "secret")
+    assert TextDelta(0, "a") != ReasoningDelta(0, "a")
+    assert len({TextDelta(0, "a"), TextDelta(0, "a"), ToolArgumentsDelta(0, "a")}) == 2
+    assert repr(TextDelta(0, "secret")) == "TextDelta(block=0, text=<str of 6>)"
+    assert pickle.loads(pickle.dumps(ToolCallStart(0, "id", "f"))) == ToolCallStart(0, "id", "f")
+    with pytest.raises(AttributeError):
+        TextDelta(0, "a").text = "b"  # type: ignore[misc]
