@@ -16,13 +16,13 @@ from typing import Any
 class Told:
     """Equality, hash and repr of all events."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
 
     def _values(self) -> tuple[Any, ...]:
         return tuple(getattr(self, name) for name in self.__slots__)
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._values() == other._values()  # type: ignore[attr-defined]
+        return type(self) is type(other) and self._values() == other._values()
 
     def __hash__(self) -> int:
         return hash((type(self), *self._values()))
@@ -33,7 +33,9 @@ class Told:
 
 
 def _shown(value: Any) -> str:
-    return repr(value) if value is None or isinstance(value, int) else f"<{type(value).__name__} of {len(value)}>"
+    if value is None or isinstance(value, int):
+        return repr(value)
+    return f"<{type(value).__name__} of {len(value)}>" if hasattr(value, "__len__") else f"<{type(value).__name__}>"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
