@@ -130,6 +130,38 @@ def test_cancelling_the_reader_closes_the_connection(serve: Serve) -> None:
     assert run(fake, scene) < 1
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_reasoning_is_remembered_for_a_loop_that_keeps_text_and_calls(serve: Serve, stream: bool) -> None:
+    fake = serve(Reply(Reasoning("Hm.", "sig"), ToolCall("weather", {}, id="a")), Reply("Sunny."))
+
+    async def scene(bedrock: AsyncBedrock) -> None:
+        create = bedrock.chat.completions.create
+        answer = await create(model=CLAUDE, messages=USER, tools=[WEATHER], stream=stream)
+        if stream:
+            async for _ in answer:
+                pass
+            answer = await answer.completion()
+        [call] = answer.message.model_dump()["tool_calls"]
+        bare = {"role": "assistant", "content": None, "tool_calls": [call]}
+        result = {"role": "tool", "tool_call_id": "a", "content": "Sunny"}
+        await create(model=CLAUDE, messages=[*USER, bare, result], tools=[WEATHER])
+
+    run(fake, scene)
+    reasoning, *_ = fake.requests[1].body["messages"][1]["content"]
+    assert reasoning["reasoningContent"]["reasoningText"]["signature"] == "sig"
+
+
+def test_an_object_that_was_asked_for_comes_parsed(serve: Serve) -> None:
+    schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    wanted = {"type": "json_schema", "json_schema": {"name": "city", "schema": schema}}
+
+    async def scene(bedrock: AsyncBedrock) -> Any:
+        stream = await bedrock.chat.completions.create(model=CLAUDE, messages=USER, response_format=wanted, stream=True)
+        return await stream.completion()
+
+    assert run(serve(Reply('{"name": "Graz"}')), scene).message.parsed == {"name": "Graz"}
+
+
 def test_models_are_listed(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = serve()
     monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK", fake.url)

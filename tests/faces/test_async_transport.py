@@ -259,6 +259,23 @@ def test_many_streams_at_once_do_not_wait_for_each_other(serve: Serve, run: Run)
     assert seconds < 6  # one after the other they would take 12
 
 
+def test_a_boto3_client_of_ones_own_is_used_as_it_is(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    import boto3
+
+    fake = serve(Reply("Hi"), Reply("Hi"))
+    boto = boto3.client("bedrock-runtime", **fake.client_options())
+
+    async def scene() -> None:
+        hc = async_http_client(client=boto)
+        client = openai.AsyncOpenAI(api_key="unused", base_url=BASE_URL, http_client=hc, max_retries=0)
+        await client.chat.completions.create(model=NOVA, messages=USER)
+        async for _ in await client.chat.completions.create(model=NOVA, messages=USER, stream=True):
+            pass
+
+    asyncio.run(scene())
+    assert "not obeyed" not in caplog.text
+
+
 def test_the_clients_threads_end(serve: Serve, run: Run) -> None:
     async def scene(client: Any) -> None:
         await client.chat.completions.create(model=NOVA, messages=USER)

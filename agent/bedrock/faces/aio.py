@@ -179,6 +179,7 @@ class AsyncChatStream:
         self._stream: ChatStream | None = None
         self._refusal: BaseException | None = None
         self._over = False
+        self._whole = False
 
     def __await__(self) -> Generator[Any, Any, Self]:
         return self.__aenter__().__await__()
@@ -228,7 +229,7 @@ class AsyncChatStream:
         async for _ in self:
             pass
         await self.aclose()
-        return stream.partial()
+        return stream.completion() if self._whole else stream.partial()
 
     def partial(self) -> Completion:
         """The completion of what has come so far, whatever the state of the stream."""
@@ -313,6 +314,7 @@ class AsyncChatStream:
         self._over = True
         if end.error is not None:
             raise end.error
+        self._whole = True
 
     def _give_up(self, error: BaseException) -> None:
         """Close a stream that was left by an exception that is not its own: a callback's, or cancellation."""

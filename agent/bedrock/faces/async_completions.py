@@ -63,7 +63,7 @@ class AsyncCompletionStream:
     def __init__(self, stream: AsyncChatStream, core: ChatCore, *, include_usage: bool = False) -> None:
         self._stream = stream
         self._core = core
-        self._chunks = async_chunks_of(stream, core.chunk_maker(stream, include_usage=include_usage), core.remembered)
+        self._chunks = async_chunks_of(stream, core.chunk_maker(stream, include_usage=include_usage))
 
     def __aiter__(self) -> Self:
         return self

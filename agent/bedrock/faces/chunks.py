@@ -149,31 +149,21 @@ class ChunkMaker:
     }
 
 
-def chunks_of(
-    stream: ChatStream, make: ChunkMaker | None = None, when_complete: Callable[[Completion], Any] | None = None
-) -> Iterator[Chunk]:
+def chunks_of(stream: ChatStream, make: ChunkMaker | None = None) -> Iterator[Chunk]:
     """The chunks of a stream; raises what the stream raises, and no last chunk comes before the answer is complete."""
     make = make or ChunkMaker(stream.partial())
     for event in stream:
         yield from make(event)
-    completion = stream.completion()
-    if when_complete is not None:
-        when_complete(completion)
-    yield from make.last(completion)
+    yield from make.last(stream.completion())
 
 
-async def async_chunks_of(
-    stream: AsyncChatStream, make: ChunkMaker | None = None, when_complete: Callable[[Completion], Any] | None = None
-) -> AsyncIterator[Chunk]:
+async def async_chunks_of(stream: AsyncChatStream, make: ChunkMaker | None = None) -> AsyncIterator[Chunk]:
     """The chunks of an async stream that is open, by the same maker."""
     make = make or ChunkMaker(stream.partial())
     async for event in stream:
         for chunk in make(event):
             yield chunk
-    completion = await stream.completion()
-    if when_complete is not None:
-        when_complete(completion)
-    for chunk in make.last(completion):
+    for chunk in make.last(await stream.completion()):
         yield chunk
 
 

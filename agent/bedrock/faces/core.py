@@ -112,7 +112,7 @@ class ChatCore:
 
     def chunks(self, stream: ChatStream, *, include_usage: bool = False) -> Iterator[Chunk]:
         """The chunks of a stream; raises what the stream raises."""
-        return chunks_of(stream, self.chunk_maker(stream, include_usage=include_usage), self.remembered)
+        return chunks_of(stream, self.chunk_maker(stream, include_usage=include_usage))
 
     def chunk_maker(self, stream: Any, *, include_usage: bool = False) -> ChunkMaker:
         """What makes the chunks of a stream, sync or async."""
@@ -133,13 +133,6 @@ class ChatCore:
         calls = completion.message.tool_calls
         if self._packs_ids and calls:
             calls[0].id = pack_call_id(calls[0].id, completion.message.bedrock_content_blocks)
-        return self.remembered(completion)
-
-    def remembered(self, completion: Completion) -> Completion:
-        """The completion, its reasoning kept for the turn in which the tool results come."""
-        if self._store is not None:
-            message: Any = completion.message  # read like a mapping, which it is in all but name
-            self._store.remember(message)
         return completion
 
 

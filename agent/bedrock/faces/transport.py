@@ -196,11 +196,15 @@ class _AsyncTransport:
         except Exception as error:  # noqa: BLE001 - whatever it is, the SDK understands nothing but responses
             return _failure(self._hx, self._desk, error, request)
 
+    def _cancelled_by(self, given_up: threading.Event) -> dict[str, Any]:
+        """The option that ends a call; a client that was handed in does not know it."""
+        return {} if self._desk.bedrock.settings is None else {"cancel": given_up}
+
     async def _whole(self, plan: Callable[..., Answer]) -> Answer:
         """The answer, waited for by a worker that is released where the task is cancelled."""
         given_up = threading.Event()
         try:
-            return await self._workers.run(partial(plan, cancel=given_up))
+            return await self._workers.run(partial(plan, **self._cancelled_by(given_up)))
         except BaseException:
             given_up.set()
             raise
@@ -210,11 +214,11 @@ class _AsyncTransport:
 
         core = self._desk.core
         given_up = threading.Event()
-        open_stream = partial(core.open, plan.request, cancel=given_up)
+        open_stream = partial(core.open, plan.request, **self._cancelled_by(given_up))
         try:
             stream = await AsyncChatStream(open_stream, Callbacks(), self._workers)
             make = core.chunk_maker(stream, include_usage=plan.request.include_usage)
-            chunks = async_chunks_of(stream, make, core.remembered)
+            chunks = async_chunks_of(stream, make)
             first = await _first(chunks)
         except BaseException:
             given_up.set()

@@ -69,7 +69,7 @@ async def _openai_lines(call: ChatCall, stream: AsyncChatStream) -> AsyncIterato
     make = call.core.chunk_maker(stream, include_usage=call.request.include_usage)
     if call.entry.on:
         make = _noting(make, call.entry)
-    async for chunk in async_chunks_of(stream, make, call.core.remembered):
+    async for chunk in async_chunks_of(stream, make):
         yield sse(chunk)
 
 
@@ -94,7 +94,7 @@ async def _gateway_lines(call: ChatCall, stream: AsyncChatStream) -> AsyncIterat
         told = tell(event)
         if told:
             yield b"".join(map(sse, told))
-    call.core.remembered(await stream.completion())
+    await stream.completion()
 
 
 OPENAI = Form(completion_json, _openai_lines, DONE, error_event)
