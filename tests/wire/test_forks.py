@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
 
+from agent.bedrock.aws import guard
+from agent.bedrock.aws.catalog import DISCOVERED
 from agent.bedrock.testing import FakeBedrock, Reply, Stall, Text
 from tests.aws.guarded import MODEL, bedrock, guarded, whole
 
@@ -90,3 +93,26 @@ def test_a_client_that_is_taken_through_a_fork_shares_no_connection(fake: FakeBe
     whole(client)
     parent, child, parent_again = (request.connection for request in fake.requests)
     assert parent == parent_again != child
+
+
+def test_a_child_waits_for_no_lock_that_a_thread_of_its_parent_holds() -> None:
+    reading, go_on = threading.Event(), threading.Event()
+
+    def get_client() -> Any:
+        reading.set()
+        go_on.wait(20)
+        raise LookupError("no client")
+
+    def discovers() -> bool:
+        go_on.set()
+        with guard.guarding(botocore.session.Session().get_component("event_emitter")):
+            return DISCOVERED.discover("us-east-1", None, get_client) == []
+
+    reader = threading.Thread(target=DISCOVERED.discover, args=("us-east-1", None, get_client))
+    reader.start()
+    assert reading.wait(20)
+    with guard._registering:
+        child = child_that(discovers)
+    assert ended_well(child)
+    go_on.set()
+    reader.join(20)

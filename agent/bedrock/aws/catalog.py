@@ -7,6 +7,7 @@ never a condition: whatever fails, the answer is what there is, and only an answ
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 import time
@@ -151,6 +152,11 @@ class DiscoveryCache:
                 return self._read(key, region, provider_filter, get_client)
         return _copied(kept.models)
 
+    def unlock(self) -> None:
+        """Start with locks that nobody holds."""
+        self._lock = threading.Lock()
+        self._reading = {}
+
     def clear(self) -> None:
         """Forget all lists."""
         with self._lock:
@@ -207,6 +213,18 @@ def model_from_arn(arn: str) -> str:
 _models_behind: dict[str, str] = {}
 _asking: dict[str, threading.Thread] = {}
 _asking_lock = threading.Lock()
+
+
+def _unlock_after_fork() -> None:
+    """In a forked child: what another thread of the parent was asking, and the lock that it held, stay with the parent."""
+    global _asking_lock  # noqa: PLW0603 - a lock cannot be emptied
+    _asking_lock = threading.Lock()
+    _asking.clear()
+    DISCOVERED.unlock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
+    os.register_at_fork(after_in_child=_unlock_after_fork)
 
 
 def resolve_inference_profile(control_client: Any, arn: str, *, patience: float = PROFILE_PATIENCE) -> str | None:

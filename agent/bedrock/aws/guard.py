@@ -9,6 +9,7 @@ objects.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -144,6 +145,16 @@ _GUARDED: Mapping[str, tuple[str, tuple[Layer, ...]]] = {
 
 _registering = threading.Lock()
 _building = threading.local()
+
+
+def _unlock_after_fork() -> None:
+    """In a forked child: a lock that another thread of the parent held would stay locked for ever."""
+    global _registering  # noqa: PLW0603 - a lock cannot be emptied
+    _registering = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
+    os.register_at_fork(after_in_child=_unlock_after_fork)
 
 
 @contextmanager
