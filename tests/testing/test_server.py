@@ -9,6 +9,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -286,3 +287,19 @@ def test_strictness_is_the_default(fake: FakeBedrock, client: Any) -> None:
 
 if sys.platform != "linux":  # the count of sockets reads /proc
     del test_nothing_is_left_when_the_block_ends_in_the_middle_of_answers
+
+
+def test_a_handshake_that_never_ends_leaves_nothing_behind(
+    tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[str] = []
+    gc.collect()  # what earlier tests left is theirs
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: left.append(str(unraisable.exc_value)))
+    for hello in (b"", b"\x16\x03\x01\x02\x00\x01") * 3:
+        with FakeBedrock(ssl_context=tls) as fake:
+            halfway = socket.create_connection((HOST, fake.port))
+            halfway.sendall(hello)
+            time.sleep(0.01)  # nothing tells when asyncio has begun the handshake
+        halfway.close()
+        gc.collect()
+    assert not left

@@ -223,10 +223,12 @@ class FakeBedrock:
         leaving = list(self._open)
         for connection in leaving:
             connection.transport.abort()
-        for task in self._tasks:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}  # ours, and TLS handshakes that asyncio has begun
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(connection.gone.wait() for connection in leaving))
+        await asyncio.sleep(0)  # the socket of a broken-off handshake is closed one round later
 
     # --- what a connection needs (see connection.Desk) -------------------------------------------------------------
 
