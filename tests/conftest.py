@@ -6,6 +6,7 @@ This happens when pytest loads this file, before anything imports botocore, and 
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import shutil
 import signal
@@ -91,10 +92,14 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 @pytest.fixture(autouse=True)
-def _the_environment_is_as_it_was() -> Iterator[None]:
-    """What a command under test sets for its own process ends with the test."""
+def _the_process_is_as_it_was() -> Iterator[None]:
+    """What a command under test sets for its own process, variables and logging, ends with the test."""
     before = dict(os.environ)
+    disabled = logging.root.manager.disable
+    level = logging.getLogger("agent").level
     yield
+    logging.disable(disabled)
+    logging.getLogger("agent").setLevel(level)
     if dict(os.environ) != before:
         os.environ.clear()
         os.environ.update(before)
