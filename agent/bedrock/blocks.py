@@ -26,6 +26,23 @@ def from_json(block: Block) -> Block:
     return _rewrite(block, _to_bytes)
 
 
+DEEPEST = 200
+"""Levels of nesting that every walk over JSON data can go down, botocore's included, whatever called it."""
+
+
+def is_too_deep(text: str, value: Any) -> bool:
+    """Whether the value of a JSON text is nested deeper than it can be walked (Python 3.12 parses what no walk gets through)."""
+    if text.count("{") + text.count("[") <= DEEPEST:
+        return False
+    level = [value]
+    for _ in range(DEEPEST):
+        inside = (item.values() if isinstance(item, dict) else item for item in level)
+        level = [child for children in inside for child in children if isinstance(child, (dict, list))]
+        if not level:
+            return False
+    return True
+
+
 def _to_text(blob: Any) -> Any:
     return b64encode(blob).decode("ascii") if isinstance(blob, (bytes, bytearray)) else blob
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..blocks import is_too_deep
 from ..errors import InvalidRequestError, SettingsError
 
 _ON = frozenset({"1", "on", "true", "yes"})
@@ -68,6 +69,8 @@ def _json_object(variable: str, value: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         # The value itself is left out: it may hold what is nobody's business.
         raise SettingsError(f"{variable} is no JSON ({type(error).__name__})") from None
+    if is_too_deep(value, members):
+        raise SettingsError(f"{variable} is nested too deeply")
     if not isinstance(members, dict):
         raise SettingsError(f"{variable} is a JSON {type(members).__name__}: expected an object of Converse members")
     for name in CONVERSE_MEMBERS & members.keys():

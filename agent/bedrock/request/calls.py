@@ -13,6 +13,7 @@ from hashlib import sha256
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from ..blocks import is_too_deep
 from ..carriers import unpack_call_id
 from .reading import as_mapping, is_blank
 
@@ -147,7 +148,7 @@ def _parsed(arguments: str, context: Context, index: int) -> dict[str, Any]:
         value = _DECODER.decode(arguments)
     except (ValueError, RecursionError):
         value = None
-    if type(value) is not dict:
+    if type(value) is not dict or is_too_deep(arguments, value):
         context.repair("keep_unparsed_arguments", index, "tool arguments that are no JSON object were kept as text")
         return {RAW_ARGUMENTS: context.clean(index, arguments)}
     # Only escapes and non-ASCII text can hide a lone surrogate.

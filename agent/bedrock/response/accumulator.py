@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, ClassVar, TypeVar
 
-from ..blocks import Block, json_safe
+from ..blocks import Block, is_too_deep, json_safe
 from .completion import (
     OPENAI_SERVICE_TIERS,
     BedrockDetails,
@@ -492,9 +492,10 @@ class _NativeBlock(_Block):
 def _parsed(text: str) -> Any:
     """The JSON value of the text, or the text itself where it is broken: never an invented `{}`."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return text
+    return text if is_too_deep(text, value) else value
 
 
 def _refuse_constant(name: str) -> Any:
