@@ -96,10 +96,11 @@ def _the_process_is_as_it_was() -> Iterator[None]:
     """What a command under test sets for its own process, variables and logging, ends with the test."""
     before = dict(os.environ)
     disabled = logging.root.manager.disable
-    level = logging.getLogger("agent").level
     yield
     logging.disable(disabled)
-    logging.getLogger("agent").setLevel(level)
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if name.startswith("agent") and isinstance(logger, logging.Logger):
+            logger.setLevel(logging.NOTSET)
     if dict(os.environ) != before:
         os.environ.clear()
         os.environ.update(before)

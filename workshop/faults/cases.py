@@ -282,7 +282,7 @@ GROUPS: tuple[Callable[[Extent], Iterable[Case]], ...] = (
 )
 
 THOROUGH = {PLAIN: Extent(), TLS: Extent(cut=64, flip=16)}
-SAMPLE = {PLAIN: Extent(cut=311, flip=131, retried=4), TLS: Extent(cut=1201, flip=401, retried=4)}
+SAMPLE = {PLAIN: Extent(cut=601, flip=263, retried=7), TLS: Extent(cut=2003, flip=601, retried=7)}
 
 
 def every_case(extent: Extent) -> Iterator[Case]:
