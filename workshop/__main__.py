@@ -39,7 +39,9 @@ def test(arguments: Sequence[str]) -> int:
     wished = environment.oldest() if OLDEST_FLAG in arguments else environment.development()
     rest = [argument for argument in arguments if argument != OLDEST_FLAG]
     os.chdir(environment.ROOT)
-    return _inside("pytest", ["--numprocesses=auto", "--dist=worksteal", *rest], wished)
+    # Many tests wait for a socket: two workers for each core keep the cores busy.
+    workers = 2 * (os.cpu_count() or 1)
+    return _inside("pytest", [f"--numprocesses={workers}", "--dist=worksteal", *rest], wished)
 
 
 def fuzz(arguments: Sequence[str]) -> int:
