@@ -43,6 +43,7 @@ _leave_the_readers_world()
 
 settings.register_profile(
     "default",
+    max_examples=60,  # the whole suite fits two minutes; scripts/fuzz is for the long run
     deadline=None,  # two cores, many workers: an example may wait for its turn
     database=None,  # nothing is left in the checkout
     print_blob=True,

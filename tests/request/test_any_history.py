@@ -17,7 +17,7 @@ from agent.bedrock.request.build import build_request
 from tests.request.hostile import MODELS, hostile
 from tests.request.service import complaints
 
-SEEDS = int(os.environ.get("FUZZ_HISTORIES", "1500"))
+SEEDS = int(os.environ.get("FUZZ_HISTORIES", "1000"))
 SLICES = 10
 
 
