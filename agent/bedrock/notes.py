@@ -93,10 +93,11 @@ def notes_of_answer(answer: Any, default: CallNotes = NO_NOTES) -> CallNotes:
 
 
 class AliasMemory:
-    """Alias -> the caller's tool name, for the whole process; bounded, the oldest go first. Guarded by its lock."""
+    """Alias -> the caller's tool name, for the whole process; bounded in characters, the oldest go first. Guarded by its lock."""
 
-    def __init__(self, limit: int = 4096) -> None:
+    def __init__(self, limit: int = 1_000_000) -> None:
         self._limit = limit
+        self._size = 0
         self._names: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -106,10 +107,16 @@ class AliasMemory:
             return
         with self._lock:
             for alias, name in tool_names.items():
-                self._names.pop(alias, None)
+                self._drop(alias)
                 self._names[alias] = name
-            while len(self._names) > self._limit:
-                del self._names[next(iter(self._names))]
+                self._size += len(alias) + len(name)
+            while self._size > self._limit and self._names:
+                self._drop(next(iter(self._names)))
+
+    def _drop(self, alias: str) -> None:
+        name = self._names.pop(alias, None)
+        if name is not None:
+            self._size -= len(alias) + len(name)
 
     def get(self, alias: str, default: str) -> str:
         """The caller's name behind the alias, or `default`."""
@@ -119,6 +126,7 @@ class AliasMemory:
         """Drop everything."""
         with self._lock:
             self._names.clear()
+            self._size = 0
 
 
 ALIASES = AliasMemory()
