@@ -39,8 +39,8 @@ def test_the_sdks_own_type_takes_the_models(serve: Serve, control_at: BedrockAt)
     pytest.importorskip("openai")
     from openai.types import Model
 
-    for model in control_at(serve()).models.list():
-        Model.model_validate(model.model_dump())
+    listed = [Model.model_validate(model.model_dump()) for model in control_at(serve()).models.list()]
+    assert listed
 
 
 def test_one_model_is_found_or_not_listed(serve: Serve, control_at: BedrockAt) -> None:
