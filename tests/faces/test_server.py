@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from agent.bedrock.faces.hooks import CallDetails
+from agent.bedrock.faces.server.metrics import Metrics
 from agent.bedrock.testing import Reasoning, Redacted, Refusal, Reply, Stop, StreamException, Text, ToolCall, Usage
 from tests.faces.serving import CHAT, CLAUDE, NOVA, USER, Served, comes_true, data_lines, house, served
 
@@ -130,6 +132,8 @@ BAD_BODIES = {
     "no model": (b'{"messages": []}', "names no model"),
     "no messages": (b'{"model": "m", "messages": "Hi"}', "is not a list"),
     "a deep nest": (b"[" * 100_000, "is not JSON"),
+    "what Python calls a number": (b'{"model": "m", "messages": [], "temperature": NaN}', "is not JSON"),
+    "half a character": (b'{"model": "\\ud800", "messages": []}', "model: is not a text"),
 }
 
 
@@ -359,6 +363,35 @@ def test_a13_metrics_tell_calls_tokens_failures_and_latency(served: Served) -> N
     assert after["bedrock_calls_in_flight"] == 0
     requests = 'bedrock_http_requests_total{endpoint="/v1/chat/completions",status="200"}'
     assert comes_true(lambda: samples(served.http.get("/metrics").text)[requests] == before.get(requests, 0) + 2)
+
+
+def test_counters_grow_by_one_however_far_they_are() -> None:
+    metrics = Metrics()
+    for tokens in (123_456_789, 1):
+        metrics.on_end(CallDetails(NOVA, stream=False, outcome="complete", prompt_tokens=tokens, seconds=0.25))
+    told = samples(metrics.text())
+    assert told[f'bedrock_tokens_total{{model="{NOVA}",type="prompt"}}'] == 123_456_790
+    assert 'le="0.25"} 2' in metrics.text()
+
+
+def test_names_that_callers_make_up_do_not_crowd_out_those_of_models(served: Served) -> None:
+    served.answer = lambda _: Refusal("ResourceNotFoundException", "Model not found.")
+    names = [f"made-up-{number}" for number in range(3)]
+    before = samples(served.http.get("/metrics").text)
+    assert [served.chat(model=name).status_code for name in names] == [404, 404, 404]
+    told = served.http.get("/metrics").text
+    assert "made-up" not in told
+    failed = 'bedrock_calls_total{model="other",stream="false",outcome="failed",kind="model_not_found"}'
+    assert samples(told)[failed] == before.get(failed, 0) + 3
+
+
+def test_names_of_models_cannot_break_the_text() -> None:
+    metrics = Metrics()
+    for number in range(150):
+        metrics.on_end(CallDetails(f'a"b\\c\nd\ud800{number}', stream=True, outcome="complete"))
+    told = samples(metrics.text().encode().decode())
+    assert sum(name.startswith("bedrock_attempts_total") for name in told) == 101
+    assert any('a\\"b\\\\c\\nd' in name for name in told)
 
 
 def test_e23_a_tool_loop_may_bring_new_messages_tools_and_credentials_each_time(served: Served) -> None:

@@ -13,6 +13,7 @@ from agent.bedrock.errors import InvalidRequestError, SettingsError
 from agent.bedrock.faces.backends import Backends
 from agent.bedrock.faces.config import Backend, Configuration, Model, ServerSettings, read_configuration
 from agent.bedrock.faces.server.callers import Callers
+from agent.bedrock.faces.server.exchange import RefusedError
 from agent.bedrock.faces.server.limits import Door, is_loopback
 from agent.bedrock.faces.server.run import create_app
 from agent.bedrock.testing import FakeBedrock, Key, Refusal, Reply
@@ -99,7 +100,7 @@ def test_a12_without_credentials_of_its_own_a_call_is_refused_where_the_servers_
     with pytest.raises(ValueError, match="send X-AWS-Access-Key-Id and"):
         callers.core({})
     assert callers.core({name.lower(): value for name, value in ANN.items()})
-    assert sources == ["server", "caller"]
+    assert sources == ["caller"]  # nobody's were used for the call that was refused
 
 
 def test_a12_the_refusal_is_a_401_and_whose_credentials_are_used_is_counted() -> None:
@@ -237,6 +238,13 @@ def test_a_key_is_asked_for_where_there_are_keys(name: str) -> None:
             door.let_in(given)
 
 
+def test_a_key_may_have_letters_of_any_language_and_comes_as_bytes() -> None:
+    as_it_comes = "schlüssel".encode().decode("latin-1")
+    Door(("schlüssel",)).let_in({"x-api-key": as_it_comes})
+    with pytest.raises(RefusedError):
+        Door(("schlüssel",)).let_in({"x-api-key": "schl"})
+
+
 def test_a_server_with_a_key_answers_nobody_without_it_except_on_health(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVER_KEY", "open sesame")
     with FakeBedrock() as fake, serving(fake, settings={"api_key_env": ("SERVER_KEY",)}) as served:
@@ -258,6 +266,7 @@ def test_a_server_with_a_key_answers_nobody_without_it_except_on_health(monkeypa
 PAGES = {
     "a page of another origin": ({"Origin": "https://evil.example.com"}, 403),
     "a name that was bound to this machine": ({"Host": "evil.example.com"}, 403),
+    "an origin that is none": ({"Origin": "http://["}, 403),
     "a page of this machine": ({"Origin": "http://localhost:3000"}, 200),
 }
 

@@ -51,7 +51,7 @@ def read_body(body: Any, *, call_options: Collection[str] = ()) -> ChatRequest:
     if not isinstance(body, Mapping):
         raise InvalidRequestError("the body is not a JSON object")
     model = body.get("model") or ""
-    if not isinstance(model, str):
+    if not isinstance(model, str) or not model.strip().isprintable():  # JSON can hold half a character, no URL can
         raise InvalidRequestError("is not a text", field="model")
     messages, tools = _list(body, "messages"), _list(body, "tools")
     about_the_call = {name: body[name] for name in call_options if body.get(name) is not None}

@@ -60,12 +60,12 @@ class Callers:
         backend = self._backend(headers)
         credentials = _credentials(headers)
         region = _region(headers)
-        self._on_source("server" if credentials.is_ambient else "caller")
         if credentials.is_ambient and not self._settings.server_credentials:
             raise CallerCredentialsError(
                 "This server calls with the credentials of its callers only: send X-AWS-Access-Key-Id and "
                 "X-AWS-Secret-Access-Key (with X-AWS-Session-Token for temporary ones), or X-AWS-Bearer-Token."
             )
+        self._on_source("server" if credentials.is_ambient else "caller")
         return self._core((_who(credentials), backend, region), credentials, backend, region)
 
     def _backend(self, headers: Mapping[str, str]) -> str | None:

@@ -64,7 +64,7 @@ class Door:
     def _check_key(self, headers: Mapping[str, str]) -> None:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         shown = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "").strip()
-        given = shown.encode("utf-8", "replace")
+        given = shown.encode("latin-1", "replace")  # the bytes as they came
         # Every key is compared: how long it takes must not say which one was near.
         if not sum(hmac.compare_digest(given, key) for key in self._keys):
             what = "is not valid" if shown else "is missing: send it as Authorization: Bearer, or as x-api-key"
@@ -75,15 +75,15 @@ class Door:
 
 def _refuse_web_pages(headers: Mapping[str, str]) -> None:
     origin, host = headers.get("origin"), headers.get("host")
-    if origin is not None and not is_loopback(urlsplit(origin).hostname or ""):
+    if origin is not None and not is_loopback(_host_name(origin)):
         raise RefusedError(403, "foreign_origin", "Pages of other origins are not served without an API key.")
-    if host is not None and not is_loopback(_host_name(host)):
+    if host is not None and not is_loopback(_host_name(f"//{host}")):
         raise RefusedError(403, "foreign_host", "Without an API key only requests to localhost are served.")
 
 
-def _host_name(host: str) -> str:
+def _host_name(url: str) -> str:
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        return urlsplit(url).hostname or ""
     except ValueError:
         return ""
 

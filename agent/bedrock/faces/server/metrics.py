@@ -1,7 +1,7 @@
 """Counters and histograms in Prometheus' text format, without a dependency.
 
 In come the hooks' `CallDetails` and what the server counts itself, out goes text. Names of models come from callers, so
-only so many are told apart; nothing of a conversation is counted but its tokens.
+only so many are told apart, and none that may be made up; nothing of a conversation is counted but its tokens.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0)
 MOST_MODELS = 100
+
+_OF_NO_MODEL = frozenset({"model_not_found", "invalid_request", "access_denied", "auth", "region", "unsupported"})
+"""Kinds of failure that a made-up name meets, too: they count as a known model's, or as `other`."""
 
 Labels = tuple[str, ...]
 
@@ -40,7 +43,7 @@ class Counter:
         """The lines of this family."""
         yield from self._head
         for values, amount in sorted(self._values.items()):
-            yield f"{self.name}{_braced(self._labels, values)} {amount:g}"
+            yield f"{self.name}{_braced(self._labels, values)} {amount:.17g}"
 
 
 class Histogram:
@@ -110,7 +113,7 @@ class Metrics:
     def on_end(self, details: CallDetails) -> None:
         """A call is over, one way or the other."""
         with self._lock:
-            model, stream = self._model(details.model), str(details.stream).lower()
+            model, stream = self._model(details), str(details.stream).lower()
             self._in_flight.add(amount=-1)
             self._calls.add(model, stream, details.outcome, details.kind or "")
             self._attempts.add(model, amount=details.attempts)
@@ -135,12 +138,12 @@ class Metrics:
         with self._lock:
             return "".join(f"{line}\n" for family in self._families for line in family.lines())
 
-    def _model(self, model: str) -> str:
-        if model not in self._models:
-            if len(self._models) >= MOST_MODELS:
+    def _model(self, details: CallDetails) -> str:
+        if details.model not in self._models:
+            if len(self._models) >= MOST_MODELS or details.kind in _OF_NO_MODEL:
                 return "other"
-            self._models.add(model)
-        return model
+            self._models.add(details.model)
+        return details.model
 
 
 def _braced(names: Sequence[str], values: Sequence[str]) -> str:
@@ -149,4 +152,5 @@ def _braced(names: Sequence[str], values: Sequence[str]) -> str:
 
 
 def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+    encodable = value.encode("utf-8", "replace").decode("utf-8")
+    return encodable.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")

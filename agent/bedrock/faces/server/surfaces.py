@@ -163,9 +163,14 @@ async def _answer_json(exchange: Exchange, data: Any) -> None:
 
 def _parsed(text: bytes) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise InvalidRequestError("the body is not JSON") from None
+
+
+def _no_number(name: str) -> None:
+    """NaN and Infinity, which only Python takes for JSON."""
+    raise ValueError(name)
 
 
 def _gateway_request(body: Any, *, stream: bool) -> ChatRequest:
