@@ -1,15 +1,19 @@
 """One set of scenes that every agent runtime plays: the real runtime, over the transport, against the stand-in.
 
 They run in environments of their own (`scripts/test-runtimes`), which name the runtime in `RUNTIME`; anywhere else they
-are skipped.
+are skipped. A test of a scene is called `test_scene_` and its name in `workshop.runtimes.SCENES`; what a runtime has no
+road for is in `MISSING`, there.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,33 +24,28 @@ if "RUNTIME" not in os.environ:
     pytest.skip("no runtime is named; scripts/test-runtimes has them", allow_module_level=True)
 
 from tests.runtimes.players.stage import Stage, close_servers
+from workshop.runtimes import MISSING, PLAYERS
 
-PLAYERS = {
-    "openai2": ("openai_sdk",),
-    "openai3": ("openai_sdk", "openai_over_http"),
-    "pydantic-ai": ("pydantic_ai_agent",),
-    "openai-agents": ("openai_agents",),
-    "langchain": ("langgraph_agent",),
-    "instructor": ("instructor_client",),
-    "smolagents": ("smolagents_agent",),
-    "litellm": ("litellm_calls", "litellm_provider"),
-    "autogen": ("autogen_agent",),
-    "dspy": ("dspy_program",),
-    "llm": ("llm_plugin",),
-    "mini-swe-agent": ("mini_swe_agent",),
-    "aider": ("aider_cli",),
-}
-"""Modules of `players` by the environment that they play in."""
+ROOT = Path(__file__).parents[2]
+CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
-pytestmark = [
-    pytest.mark.leaves_threads,  # runtimes keep threads of their own
-    pytest.mark.filterwarnings("default"),  # and their warnings are their own
-]
+REQUIRES_A_NAME = re.compile(r"""required\W+name\W+""")
+"""The schema of a city, however it is told and quoted."""
+
+NAMES = PLAYERS[os.environ["RUNTIME"]]
+CLASSES = {name: import_module(f"tests.runtimes.players.{name}").Player for name in NAMES}
+
+pytestmark = pytest.mark.leaves_threads  # runtimes keep threads of their own
 
 
-@pytest.fixture(params=PLAYERS[os.environ["RUNTIME"]])
-def player_class(request: pytest.FixtureRequest) -> Any:
-    return import_module(f"tests.runtimes.players.{request.param}").Player
+@pytest.fixture(params=NAMES)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def player_class(name: str) -> Any:
+    return CLASSES[name]
 
 
 @pytest.fixture(autouse=True)
@@ -79,11 +78,13 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(anyio, "sleep", lambda seconds: any_sleep(min(seconds, 0.01)))
 
 
-def skip_what_it_cannot(player: Any, *scenes: str) -> None:
-    for scene in scenes:
-        reason = getattr(player, "skips", {}).get(scene)
-        if reason:
-            pytest.skip(reason)
+def skip_what_it_cannot(name: str, *scenes: str, stream: bool = False) -> None:
+    for scene in (*scenes, *(["stream"] if stream else [])):
+        if scene in MISSING.get(name, {}):
+            pytest.skip(f"not in this runtime: {scene}; {MISSING[name][scene].why}")
+
+
+WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 
 
 THOUGHT = {"text": "Two cities, two calls.", "signature": "c2lnbmVk"}
@@ -123,31 +124,61 @@ def city(request: RecordedRequest) -> Reply:
     return Reply(ToolCall(names[0], {"name": "Graz"})) if names else Reply('{"name": "Graz"}')
 
 
-def test_plain(player: Any, fake: FakeBedrock) -> None:
+def spoken(request: RecordedRequest) -> Reply:
+    """A greeting in pieces, in the frame that DSPy wants around its fields."""
+    pieces = ["Hel", "lo", "!"]
+    if "[[ ## answer ## ]]" in str(request.body):
+        pieces = ["[[ ## answer ## ]]\n", *pieces, "\n\n[[ ## completed ## ]]"]
+    return Reply(Text(pieces))
+
+
+def page_reader(request: RecordedRequest) -> Reply:
+    """What lets the code of any page come to its end."""
+    names = tool_names(request)
+    if "final_answer" in names:
+        return Reply(ToolCall("final_answer", {"answer": ANSWER}))
+    if "bash" in names:
+        return Reply(ToolCall("bash", {"command": f"echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT && echo {ANSWER}"}))
+    if names:
+        return Reply(ToolCall(names[0], {"name": "Graz"}))
+    return spoken(request)
+
+
+def test_scene_plain(player: Any, fake: FakeBedrock) -> None:
     fake.queue(Reply("Hello!"))
     assert player.ask("Hi") == "Hello!"
     assert "Hi" in str(fake.requests[0].body["messages"][-1]["content"])
+    assert len(fake.requests) == 1
 
 
-def test_stream(player: Any, fake: FakeBedrock) -> None:
-    skip_what_it_cannot(player, "stream")
-    fake.queue(Reply(Text(["Hel", "lo", "!"])))
-    pieces = player.stream("Hi")
-    assert "".join(pieces) == "Hello!"
+def test_scene_stream(name: str, player_class: Any) -> None:
+    skip_what_it_cannot(name, "stream")
+    with FakeBedrock(spoken) as fake:
+        pieces = player_class(Stage(fake)).stream("Hi")
+    assert "".join(pieces).strip() == "Hello!"
     assert len(pieces) > 1
-    assert fake.requests[0].operation == "converse-stream"
+    assert [request.operation for request in fake.requests] == ["converse-stream"]
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_two_parallel_tools_and_signed_reasoning_survive(player_class: Any, stream: bool) -> None:
+@WAYS
+def test_scene_tools(name: str, player_class: Any, stream: bool) -> None:
+    skip_what_it_cannot(name, "tools", stream=stream)
     with FakeBedrock(forecast) as fake:
-        player = player_class(Stage(fake))
-        skip_what_it_cannot(player, "tools", "stream" if stream else "whole")
-        assert player.use_tools("Weather in Graz and Linz?", stream=stream) == ANSWER
-        assert [request.operation for request in fake.requests] == ["converse-stream" if stream else "converse"] * 2
-        if not player.carries_calls:
-            return
-        assistant, results = [turn["content"] for turn in fake.requests[1].body["messages"][-2:]]
+        answer = player_class(Stage(fake)).use_tools("Weather in Graz and Linz?", stream=stream)
+    assert answer == ANSWER
+    assert [request.operation for request in fake.requests] == ["converse-stream" if stream else "converse"] * 2
+    assert [request.refusal for request in fake.requests] == [None, None]
+    asked, told = fake.requests[0].body["messages"], fake.requests[1].body["messages"]
+    assert told[: len(asked)] == asked
+    assert all(f"Sunny in {city}" in str(told[-1]["content"]) for city in CITIES)
+
+
+@WAYS
+def test_scene_reasoning_survives_the_tools_with_its_signature(name: str, player_class: Any, stream: bool) -> None:
+    skip_what_it_cannot(name, "tools", "reasoning", stream=stream)
+    with FakeBedrock(forecast) as fake:
+        player_class(Stage(fake)).use_tools("Weather in Graz and Linz?", stream=stream)
+    assistant, results = [turn["content"] for turn in fake.requests[1].body["messages"][-2:]]
     assert assistant[0]["reasoningContent"]["reasoningText"] == THOUGHT
     calls = [block["toolUse"] for block in assistant if "toolUse" in block]
     answers = [block["toolResult"] for block in results if "toolResult" in block]
@@ -157,30 +188,58 @@ def test_two_parallel_tools_and_signed_reasoning_survive(player_class: Any, stre
         assert f"Sunny in {city}" in str(answer["content"])
 
 
-def test_structured_output(player_class: Any) -> None:
+def test_scene_structured(name: str, player_class: Any) -> None:
+    skip_what_it_cannot(name, "structured")
     with FakeBedrock(city) as fake:
-        player = player_class(Stage(fake))
-        skip_what_it_cannot(player, "structured")
-        answer = player.structured("Which city?")
+        answer = player_class(Stage(fake)).structured("Which city?")
     assert (answer if isinstance(answer, dict) else answer.model_dump()) == {"name": "Graz"}
+    assert all(REQUIRES_A_NAME.search(str(request.body)) for request in fake.requests)
 
 
 @pytest.mark.usefixtures("_no_waiting")
-@pytest.mark.parametrize("stream", [False, True])
-def test_429(player_class: Any, stream: bool) -> None:
+@WAYS
+def test_scene_429(name: str, player_class: Any, stream: bool) -> None:
+    skip_what_it_cannot(name, "429", stream=stream)
     with FakeBedrock(lambda request: Refusal("ThrottlingException", "Too many requests, please wait.")) as fake:
         player = player_class(Stage(fake))
-        skip_what_it_cannot(player, "throttle", "stream" if stream else "whole")
         with pytest.raises(Exception) as caught:  # noqa: PT011 - the runtime's own judge follows
             (player.stream if stream else player.ask)("Hi")
-        assert player.is_throttle(caught.value), repr(caught.value)
-        assert len(fake.requests) == player.tries
+    assert player.is_throttle(caught.value), repr(caught.value)
+    assert len(fake.requests) == player.tries
 
 
 @pytest.mark.usefixtures("_no_waiting")
-def test_context_overflow(player: Any, fake: FakeBedrock) -> None:
+def test_scene_overflow(player: Any, fake: FakeBedrock) -> None:
     fake.queue(*[Refusal("ValidationException", "Input is too long for requested model.")] * 9)
     with pytest.raises(Exception) as caught:  # noqa: PT011 - the runtime's own judge follows
         player.ask("Hi")
     assert player.is_overflow(caught.value), repr(caught.value)
     assert len(fake.requests) == 1
+
+
+def test_what_it_does_not_have_is_still_not_in_its_source(name: str) -> None:
+    for missing in MISSING.get(name, {}).values():
+        spec = find_spec(missing.module)
+        assert spec is not None
+        assert missing.line in Path(str(spec.origin)).read_text(encoding="utf-8")
+
+
+def test_the_page_runs_word_for_word(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    page = ROOT / "docs" / "runtimes" / f"{os.environ['RUNTIME'].rstrip('23')}.md"
+    blocks = CODE.findall(page.read_text(encoding="utf-8"))
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    with FakeBedrock(page_reader) as fake:
+        environ = {
+            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": fake.url,
+            "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": "not-a-secret",
+            "AWS_REGION": "us-east-1",
+        }
+        for variable, value in environ.items():
+            monkeypatch.setenv(variable, value)
+        for block in blocks:
+            before = len(fake.requests)
+            exec(compile(block, page.name, "exec"), {"__name__": "page"})
+            assert len(fake.requests) > before, block
+    assert not [request.refusal for request in fake.requests if request.refusal]

@@ -26,7 +26,6 @@ class City(BaseModel):
 class Player:
     """`AssistantAgent` on `OpenAIChatCompletionClient`."""
 
-    carries_calls = True
     tries = 3
 
     def __init__(self, stage: Stage) -> None:

@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import openai
+from langchain.agents import create_agent
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
-from langgraph.prebuilt import create_react_agent
 
 from .stage import BASE_URL, MODEL, SCHEMA, Stage, weather
 
 
 class Player:
-    """`create_react_agent` on `ChatOpenAI`."""
+    """`create_agent`, which is a graph of LangGraph's, on `ChatOpenAI`."""
 
-    carries_calls = True
     tries = 3
 
     def __init__(self, stage: Stage) -> None:
@@ -40,7 +39,7 @@ class Player:
         return [chunk.content for chunk in self._model().stream(question) if chunk.content]
 
     def use_tools(self, question: str, *, stream: bool) -> str:
-        agent = create_react_agent(self._model(streaming=stream), [tool(weather)])
+        agent = create_agent(self._model(streaming=stream), [tool(weather)])
         messages = {"messages": [("user", question)]}
         if not stream:
             return agent.invoke(messages)["messages"][-1].content

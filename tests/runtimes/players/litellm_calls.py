@@ -15,7 +15,6 @@ from .stage import BASE_URL, MODEL, SCHEMA, WEATHER, Stage, weather
 class Player:
     """`litellm.completion` with `client=`."""
 
-    carries_calls = True
     tries = 3
 
     def __init__(self, stage: Stage) -> None:

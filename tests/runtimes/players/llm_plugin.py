@@ -13,14 +13,13 @@ import openai
 from .stage import MODEL, SCHEMA, Stage, example, weather
 
 plugin = example("llm_bedrock")
-os.environ["LLM_BEDROCK_MODELS"] = MODEL
+os.environ["LLM_BEDROCK_MODELS"] = MODEL  # at import, which is before any test
 llm.plugins.pm.register(plugin)
 
 
 class Player:
     """`llm.get_model` of a model that the plugin registered."""
 
-    carries_calls = True
     tries = 3
 
     def __init__(self, stage: Stage) -> None:

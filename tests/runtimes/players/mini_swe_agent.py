@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+import json
 from typing import Any
 
 import litellm
-
-from .litellm_provider import provide
-from .stage import MODEL, Stage
-
-os.environ["MSWEA_MODEL_RETRY_STOP_AFTER_ATTEMPT"] = "2"
-
 from minisweagent.agents.default import DefaultAgent
 from minisweagent.environments.local import LocalEnvironment
 from minisweagent.exceptions import FormatError
 from minisweagent.models.litellm_model import LitellmModel
+from minisweagent.models.litellm_textbased_model import LitellmTextbasedModel
+
+from .litellm_provider import provide
+from .stage import MODEL, SCHEMA, Stage
 
 
 class Player:
     """`DefaultAgent` on `LitellmModel`; its one tool is a shell."""
 
-    carries_calls = True
-    tries = 2
-    skips = {"stream": "it never streams", "structured": "it asks for commands only"}  # noqa: RUF012
+    tries = 10
 
     def __init__(self, stage: Stage) -> None:
         provide(stage)
-        self.model = LitellmModel(model_name=f"converse/{MODEL}", cost_tracking="ignore_errors")
+        self.options: dict[str, Any] = {"model_name": f"converse/{MODEL}", "cost_tracking": "ignore_errors"}
+        self.model: Any = LitellmModel(**self.options)
 
     def ask(self, question: str) -> str:
         try:
             return self.model.query([{"role": "user", "content": question}])["content"]
         except FormatError as refusal:  # it wants a command; the answer is there all the same
             return refusal.messages[0]["extra"]["response"]["choices"][0]["message"]["content"]
-
-    def stream(self, question: str) -> Sequence[str]:
-        raise NotImplementedError
 
     def use_tools(self, question: str, *, stream: bool) -> str:
         agent = DefaultAgent(
@@ -46,7 +39,13 @@ class Player:
         return agent.run(question)["submission"].strip()
 
     def structured(self, question: str) -> Any:
-        raise NotImplementedError
+        """By `model_kwargs`, with the model class that takes its commands out of the text; here it is the object."""
+        response_format = {"type": "json_schema", "json_schema": {"name": "city", "schema": SCHEMA, "strict": True}}
+        options = {**self.options, "model_kwargs": {**self.options.get("model_kwargs", {})}}
+        options["model_kwargs"]["response_format"] = response_format
+        model = LitellmTextbasedModel(**options, action_regex=r"(\{.*\})")
+        [action] = model.query([{"role": "user", "content": question}])["extra"]["actions"]
+        return json.loads(action["command"])
 
     def is_throttle(self, error: BaseException) -> bool:
         return isinstance(error, litellm.RateLimitError)

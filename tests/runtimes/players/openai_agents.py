@@ -24,7 +24,6 @@ class City(BaseModel):
 class Player:
     """`agents.Runner`."""
 
-    carries_calls = True
     tries = 3
 
     def __init__(self, stage: Stage) -> None:

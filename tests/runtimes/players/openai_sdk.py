@@ -14,7 +14,6 @@ from .stage import BASE_URL, MODEL, WEATHER, Stage, weather
 class Player:
     """`openai.OpenAI` with our HTTP client."""
 
-    carries_calls = True
     tries = 3
 
     def __init__(self, stage: Stage) -> None:

@@ -23,7 +23,6 @@ class City(BaseModel):
 class Player:
     """`pydantic_ai.Agent`."""
 
-    carries_calls = True
     tries = 3
 
     def __init__(self, stage: Stage) -> None:

@@ -25,7 +25,6 @@ def weather(city: str) -> str:
 class Player:
     """`ToolCallingAgent` on `OpenAIModel`; it sends tool results as plain text."""
 
-    carries_calls = False
     tries = 9  # 3 of the SDK's in each of 3 rounds of its own
 
     def __init__(self, stage: Stage) -> None:

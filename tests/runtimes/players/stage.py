@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -28,9 +28,12 @@ SCHEMA = {
 """A city, for the runtimes that want a schema and not a class."""
 
 
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+
 def example(name: str) -> Any:
     """A module of the examples."""
-    path = Path(__file__).parents[3] / "examples" / f"{name}.py"
+    path = EXAMPLES / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -99,16 +102,10 @@ class Stage:
 
 
 class Player(Protocol):
-    """A runtime at play."""
-
-    carries_calls: bool
-    """Whether tool calls come back as tool calls, so that reasoning can come with them."""
+    """A runtime at play; a scene that `workshop.runtimes.MISSING` names for it is not asked of it."""
 
     tries: int
     """How often the runtime and its SDK try where the service throttles."""
-
-    skips: Mapping[str, str]
-    """What it cannot play, and why: stream, tools, structured, throttle."""
 
     def __init__(self, stage: Stage) -> None: ...
 
