@@ -16,7 +16,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from .errors import (
@@ -33,6 +32,7 @@ from .response.accumulator import Accumulator
 from .response.completion import MALFORMED_STOP_REASONS, Completion
 from .response.decoder import Decoder
 from .response.structured import StructuredDecoder, with_parsed_answer
+from .values import field, frozen
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -45,7 +45,7 @@ Listener = Callable[[Any], None]
 Decode = Callable[[Any], Iterable[Any]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Watch:
     """Who looks on while a stream is read: listeners by event type, a sign of life per raw event, an interrupt check."""
 

@@ -21,8 +21,9 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from .values import frozen
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +134,7 @@ class CallInterruptedError(BedrockError):
 # --- what follows from an exception -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Failure:
     """What an exception means: `retry_after` in seconds, `status` the HTTP status of an OpenAI-shaped answer.
 

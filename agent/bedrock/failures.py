@@ -8,7 +8,6 @@ their names. No advice ever quotes the text of a foreign exception, which may ho
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from .errors import (
@@ -25,9 +24,10 @@ from .errors import (
     service_error,
     was_raised_in,
 )
+from .values import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Rule:
     """A row's verdict; what is None comes from the kind's row. `{...}` in the advice is filled from the exception."""
 
@@ -37,7 +37,7 @@ class _Rule:
     status: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _KindRow:
     retryable: bool
     status: int
@@ -257,7 +257,7 @@ _CLASSES: dict[str, _Rule] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Refinement:
     """A text that makes a verdict more precise, for verdicts of these kinds only."""
 

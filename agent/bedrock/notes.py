@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from .values import field, frozen, mutable
 
 NOTES_KEY = "BedrockAdapter"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AnswerForm:
     """How a structured answer was asked for: `mode` is native, tool or instruction; `schema` None for any JSON object.
 
@@ -29,7 +30,7 @@ class AnswerForm:
     wrapped: bool = False
 
 
-@dataclass(slots=True)
+@mutable
 class CallRecord:
     """What happened to a call on its way; the guarded client writes it, also while a stream is read.
 
@@ -42,7 +43,7 @@ class CallRecord:
     fallback: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CallNotes:
     """What is known of a call beside its answer; `repairs` are JSON data, `tool_names` alias -> name.
 

@@ -18,11 +18,11 @@ import io
 import os
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BedrockError, CallInterruptedError, DeadlineExceededError, IdleTimeoutError
+from ..values import frozen
 
 if TYPE_CHECKING:
     import socket
@@ -45,7 +45,7 @@ SHORTEST_WAIT = 0.001
 # --- patience ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Patience:
     """How long a caller waits: seconds of silence between events (0: for ever), and a moment of `time.monotonic()`.
 

@@ -12,8 +12,9 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from ..values import frozen
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ def _by_id(models: Iterable[Model]) -> list[Model]:
     return list(first.values())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Kept:
     models: list[Model]
     at: float

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ..values import changed
 from .credentials import AMBIENT, Credentials, digest, environment_values, identity
 from .sessions import create_client, events_of, named_profile, open_session, signature_version
 from .settings import CLIENT_VARIABLES, ClientSettings
@@ -65,7 +65,7 @@ def build_runtime_client(
     )
     with explained(profile):
         session = open_session(credentials)
-        config = client_config(replace(chosen, max_attempts=1), signature_version(credentials, session))
+        config = client_config(changed(chosen, max_attempts=1), signature_version(credentials, session))
         with guarding(events_of(session), Protection(chosen, profile, beside, identity(credentials))):
             client: BedrockRuntimeClient = create_client(
                 session,

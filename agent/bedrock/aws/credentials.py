@@ -13,12 +13,12 @@ import os
 import secrets
 from collections.abc import Hashable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
 from functools import lru_cache
 from types import FunctionType
 from typing import Any
 
 from ..errors import SettingsError
+from ..values import frozen, names_of
 from .settings import blank_to_none
 
 BEARER_VARIABLE = "AWS_BEARER_TOKEN_BEDROCK"
@@ -42,7 +42,7 @@ def clean_secret(name: str, value: str | None) -> str | None:
     return cleaned
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen(repr=False)
 class Credentials:
     """Credentials given as arguments; all None leaves the choice to the environment and botocore's chain.
 
@@ -68,18 +68,18 @@ class Credentials:
             raise SettingsError(f"{missing[0]} is missing: an access key needs its secret and the reverse")
         if missing and self.aws_session_token is not None:
             raise SettingsError("aws_session_token needs aws_access_key_id and aws_secret_access_key beside it")
-        if self.session is not None and any(getattr(self, field.name) for field in fields(self)[:-1]):
+        if self.session is not None and any(getattr(self, name) for name in names_of(Credentials)[:-1]):
             raise SettingsError("session brings its own credentials: give either session, or profile, keys or token")
 
     def __repr__(self) -> str:
         shown = [f"profile={self.profile!r}"] if self.profile else []
-        shown += [f"{field.name}=<set>" for field in fields(self)[1:] if getattr(self, field.name) is not None]
+        shown += [f"{name}=<set>" for name in names_of(Credentials)[1:] if getattr(self, name) is not None]
         return f"Credentials({', '.join(shown)})"
 
     @property
     def is_ambient(self) -> bool:
         """Whether nothing was given, so that the environment decides."""
-        return all(getattr(self, field.name) is None for field in fields(self))
+        return all(getattr(self, name) is None for name in names_of(Credentials))
 
     @property
     def can_change(self) -> bool:
@@ -255,7 +255,7 @@ def identity(credentials: Credentials = AMBIENT, environ: Mapping[str, str] | No
 def _digest_of_arguments(credentials: Credentials) -> bytes:
     if credentials.is_ambient:
         return b""
-    return digest(repr([getattr(credentials, field.name) for field in fields(credentials)[:-1]]).encode())
+    return digest(repr([getattr(credentials, name) for name in names_of(Credentials)[:-1]]).encode())
 
 
 def digest(data: bytes) -> bytes:

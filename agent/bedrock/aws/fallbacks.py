@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from ..errors import Failure, Kind, is_streaming_access_denied_error
+from ..values import changed
 from .calls import cannot_stream, stream_from_answer, whole_kwargs
 from .journey import STREAM, WHOLE, Answer, Call, Send
 from .memory import Memory
@@ -55,7 +55,7 @@ def _form(call: Call) -> tuple[Hashable, ...]:
 
 
 def _whole(call: Call) -> Call:
-    return replace(call, operation=WHOLE)
+    return changed(call, operation=WHOLE)
 
 
 def _has_tools(call: Call) -> bool:
@@ -66,7 +66,7 @@ def tell_as_stream(call: Call, send: Send) -> Answer:
     """A whole answer in the form of a stream, for whoever asked for one."""
     if call.operation != WHOLE or call.journey.method != STREAM:
         return send(call)
-    answer = send(replace(call, parameters=whole_kwargs(call.parameters)))
+    answer = send(changed(call, parameters=whole_kwargs(call.parameters)))
     told: Answer = {"stream": ToldStream(answer)}
     return {**told, "ResponseMetadata": answer["ResponseMetadata"]} if "ResponseMetadata" in answer else told
 
@@ -164,7 +164,7 @@ def _directed(call: Call, reason: Kind) -> Call | None:
 def _with_another(call: Call, region: str | None, model: str | None) -> Call:
     """The call to that region and model; raises where no client, or no request for the model, can be built."""
     parameters = _parameters_for(call, model)
-    return replace(call, client=_client_in(call, region), parameters=parameters, operation=call.journey.method)
+    return changed(call, client=_client_in(call, region), parameters=parameters, operation=call.journey.method)
 
 
 def _tell_who_is_asked(call: Call, there: Call, reason: Kind) -> None:

@@ -13,12 +13,12 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import partial, wraps
 from typing import Any
 
 from ..errors import CorruptStreamError, TruncatedResponseError, was_raised_in
 from ..notes import NO_NOTES, NOTES_KEY, notes_of_request
+from ..values import changed
 from .attempt import send_for
 from .cancel import release_whoever_gives_up
 from .explain import explain
@@ -65,7 +65,7 @@ def carry_notes(call: Call, send: Send) -> Answer:
     notes = notes_of_request(call.as_answered.parameters)  # a fallback may have been asked with its own
     if notes is NO_NOTES:
         return answer
-    noted = replace(notes, record=call.journey.record)
+    noted = changed(notes, record=call.journey.record)
     return {**answer, "ResponseMetadata": {**answer.get("ResponseMetadata", {}), NOTES_KEY: noted}}
 
 
@@ -77,7 +77,7 @@ def ask_who_is_ready(call: Call, send: Send) -> Answer:
 def leave_out_unknown_members(call: Call, send: Send) -> Answer:
     """Send what the installed botocore knows."""
     known = known_parameters(call.client.meta.service_model, call.operation, call.parameters)
-    return send(call if known is call.parameters else replace(call, parameters=known))
+    return send(call if known is call.parameters else changed(call, parameters=known))
 
 
 def keep_one_token(call: Call, send: Send) -> Answer:
@@ -87,7 +87,7 @@ def keep_one_token(call: Call, send: Send) -> Answer:
     meta = call.client.meta
     members = meta.service_model.operation_model(meta.method_to_api_mapping[call.operation]).idempotent_members
     drawn = {name: str(uuid4()) for name in members if name not in call.parameters}
-    return send(replace(call, parameters={**call.parameters, **drawn}) if drawn else call)
+    return send(changed(call, parameters={**call.parameters, **drawn}) if drawn else call)
 
 
 def require_complete_answer(call: Call, send: Send) -> Answer:

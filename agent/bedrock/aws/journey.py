@@ -9,11 +9,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CallInterruptedError, DeadlineExceededError
 from ..notes import CallRecord
+from ..values import changed, field, frozen, mutable
 from .cancel import is_given_up
 from .options import NO_OPTIONS, CallOptions
 from .pace import current_pace
@@ -29,7 +29,7 @@ WHOLE = "Converse"
 STREAM = "ConverseStream"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Protection:
     """What a guarded client is built with: its settings, the AWS profile that advice names, the clients beside it.
 
@@ -42,7 +42,7 @@ class Protection:
     owner: Hashable = None
 
 
-@dataclass(slots=True, repr=False)  # it holds the caller's words, which no log is to show
+@mutable(repr=False)  # it holds the caller's words, which no log is to show
 class Journey:
     """What one call has lived through, and how it ends.
 
@@ -113,7 +113,7 @@ class Journey:
             self.reopening = False
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen(repr=False)
 class Call:
     """What is sent next: `operation` is the service's name for it (Converse, ConverseStream).
 
@@ -133,7 +133,7 @@ class Call:
         if answered is None:
             return self
         client, operation, parameters = answered
-        return replace(self, client=client, operation=operation, parameters=parameters)
+        return changed(self, client=client, operation=operation, parameters=parameters)
 
     @property
     def region(self) -> str:

@@ -8,10 +8,10 @@ warning and on every answer as `completion.bedrock.learned`. Names are remembere
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Failure, Kind, service_error
+from ..values import changed
 from .memory import Memory
 from .refusals import TakeBack, refused_by, without
 
@@ -57,7 +57,7 @@ def leave_out_what_is_refused(call: Call, send: Send) -> Answer:
             names.append({"model": call.model, "left_out": take_back.name})
     call.journey.record.learned = names
     call.journey.sent = parameters
-    return send(call if parameters is call.parameters else replace(call, parameters=parameters))
+    return send(call if parameters is call.parameters else changed(call, parameters=parameters))
 
 
 def keep_what_was_learned(call: Call) -> None:
@@ -78,7 +78,7 @@ def _known(model: str) -> tuple[TakeBack, ...]:
 
 def _key(take_back: TakeBack) -> TakeBack:
     """What makes two of them one: everything but which blocks were met."""
-    return replace(take_back, blocks=frozenset())
+    return changed(take_back, blocks=frozenset())
 
 
 def _joined(before: TakeBack, after: TakeBack) -> TakeBack:
@@ -86,4 +86,4 @@ def _joined(before: TakeBack, after: TakeBack) -> TakeBack:
     if before.blocks == after.blocks:
         return after
     digests = [*(before.blocks - after.blocks), *after.blocks]
-    return replace(after, blocks=frozenset(digests[-_MOST_DIGESTS:]))
+    return changed(after, blocks=frozenset(digests[-_MOST_DIGESTS:]))

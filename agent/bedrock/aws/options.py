@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from ..errors import InvalidRequestError
+from ..values import frozen, names_of
 
 RESUMES = ("restart", "continue")
 
@@ -26,7 +26,7 @@ class CancelToken(Protocol):
         """Wait for that, at most so many seconds."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CallOptions:
     """The options of one call; seconds throughout, None leaves a thing to the client's settings.
 
@@ -71,7 +71,7 @@ class CallOptions:
 
 _OF_THE_FACE = frozenset({"prefill", "request_for"})
 
-CALL_OPTIONS = frozenset(field.name for field in fields(CallOptions)) - _OF_THE_FACE
+CALL_OPTIONS = frozenset(names_of(CallOptions)) - _OF_THE_FACE
 """The names of keyword arguments that are no options of the request."""
 
 

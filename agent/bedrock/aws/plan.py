@@ -9,9 +9,10 @@ A model that asks for more than is known here has no plan. Nothing is changed in
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Protocol
+
+from ..values import frozen
 
 Walk = Callable[[Any, "Leaves"], Any]
 Rule = int | Walk
@@ -42,7 +43,7 @@ class NoPlanError(SurpriseError):
 SURPRISES = (SurpriseError, LookupError, TypeError, ValueError, OverflowError, RecursionError)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """How requests of an operation are walked, and which of their members stand in the URI instead of the body.
 

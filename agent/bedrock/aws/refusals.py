@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
 from ..notes import NO_NOTES, noted, notes_of_request
+from ..values import frozen
 
 Kwargs = dict[str, Any]
 Path = tuple[str, ...]
@@ -27,7 +27,7 @@ BRIDGE_TEXT = "Understood."
 FAILED_TEXT = "The tool failed:"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TakeBack:
     """What is left out: `name` in words of the request, `paths` where it stands, or `change` for what is no member.
 

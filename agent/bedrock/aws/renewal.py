@@ -10,10 +10,10 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Failure, class_names, service_error
+from ..values import changed
 from .pace import current_pace
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def renew_credentials(call: Call, error: Exception, failure: Failure) -> Call | 
     if fresh is None:
         return None
     logger.warning("region=%s | credentials were refused or missing, trying once with fresh ones", call.region)
-    return replace(call, client=fresh)
+    return changed(call, client=fresh)
 
 
 #: What the service says of credentials that were good once, or of a key that was replaced.

@@ -15,11 +15,11 @@ import functools
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CallInterruptedError, Failure, TruncatedResponseError, classify
 from ..notes import noted, notes_of_request
+from ..values import changed
 from .explain import explain, explained
 from .journey import STREAM, Answer, Call, Send
 from .remedies import empty_stale_pool, persist, remedied, tell_attempts
@@ -238,7 +238,7 @@ class HeldStream:
         told.broken_off()
         turn = {"role": "assistant", "content": [{"text": text.rstrip()}]}
         messages = noted([*begun, turn], notes_of_request(call.parameters))
-        return "streamResumed", replace(call, parameters={**call.parameters, "messages": messages})
+        return "streamResumed", changed(call, parameters={**call.parameters, "messages": messages})
 
 
 _RESUMES: dict[str, Callable[[HeldStream, Call], tuple[str, Call] | None]] = {

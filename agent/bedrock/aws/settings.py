@@ -10,16 +10,16 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import SettingsError
+from ..values import field, frozen
 
 #: The modes that botocore knows; `legacy` and `standard` differ in what they retry and how long they wait.
 RETRY_MODES = ("legacy", "standard", "adaptive")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClientSettings:
     """What a client is built with; times in seconds.
 

@@ -16,11 +16,11 @@ import functools
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from time import monotonic
 from typing import Any, Protocol
 
 from ..errors import BedrockError, TruncatedResponseError
+from ..values import changed
 from .body import Body, Patience, open_body
 
 _BEFORE_PARSE = "before-parse.bedrock-runtime.ConverseStream"
@@ -119,7 +119,7 @@ class FastStream:
         the thread that iterates; when it returns something true, the stream ends with CallInterruptedError.
         """
         said: dict[str, Any] = {"idle_timeout": idle_timeout, "deadline": deadline, "interrupted": on_interrupt_check}
-        self._patience = replace(self._patience, **{name: value for name, value in said.items() if value is not None})
+        self._patience = changed(self._patience, **{name: value for name, value in said.items() if value is not None})
         self._body.watch(self._patience)
 
     def __iter__(self) -> Iterator[Event]:

@@ -16,12 +16,12 @@ import contextvars
 import inspect
 import logging
 from collections.abc import Callable, Coroutine, Generator
-from dataclasses import fields
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from ..aws.cancel import Hold
 from ..errors import CallInterruptedError
+from ..values import names_of
 from .callbacks import Callbacks
 from .client import Bedrock
 from .workers import End, Relay, Workers
@@ -151,7 +151,7 @@ class AsyncBedrock:
         return AsyncChatStream(partial(self.sync.stream, *args, **kwargs), Callbacks(**given), self._workers)
 
 
-_CALLBACKS = {field.name for field in fields(Callbacks) if field.name.startswith("on_")}
+_CALLBACKS = {name for name in names_of(Callbacks) if name.startswith("on_")}
 
 
 class AsyncChatStream:

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ..chat import Listener, Watch
 from ..response.events import ReasoningDelta, StreamRestarted, TextDelta, ToolArgumentsDelta, ToolCallStart
+from ..values import frozen
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Callbacks:
     """The functions that a caller may give.
 

@@ -10,7 +10,6 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
 from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Self
@@ -28,6 +27,7 @@ from ..models.profiles import profile_for
 from ..notes import AnswerForm, CallNotes, noted, notes_of_request
 from ..request.build import ConverseRequest, build_request
 from ..response.frames import decoder_for
+from ..values import changed, names_of
 from .behind import base_model_of
 from .callbacks import Callbacks
 from .hooks import Hook, Hooks
@@ -183,8 +183,8 @@ class Bedrock:
 
     def with_options(self, **changes: Any) -> Self:
         """Another `Bedrock` like this one, with other arguments; it has connections of its own."""
-        credentials = {field.name: getattr(self._credentials, field.name) for field in fields(self._credentials)}
-        hooks = {field.name: getattr(self._hooks, field.name) for field in fields(self._hooks)}
+        credentials = {name: getattr(self._credentials, name) for name in names_of(Credentials)}
+        hooks = {name: getattr(self._hooks, name) for name in names_of(Hooks)}
         given = {"region": self._region, "client": self._client, **credentials, **self._arguments, **hooks}
         return type(self)(**{**given, **changes})
 
@@ -313,7 +313,7 @@ def _answer_form(request: ConverseRequest) -> AnswerForm | None:
 
 def with_notes(model: str, request: ConverseRequest, options: CallOptions | None = None) -> dict[str, Any]:
     """The request's kwargs with the notes riding on them."""
-    notes = replace(notes_of(model, request), options=options, reasoning_store=request.reasoning_store)
+    notes = changed(notes_of(model, request), options=options, reasoning_store=request.reasoning_store)
     return {**request.kwargs, "messages": noted(request.kwargs["messages"], notes)}
 
 

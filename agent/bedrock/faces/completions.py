@@ -8,11 +8,11 @@ a keyword more: every option of the builder, and the callbacks of `Bedrock.strea
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from ..aws.options import CALL_OPTIONS
 from ..request.options import CONVERSE_MEMBERS, OPTION_NAMES
+from ..values import changed, frozen, names_of
 from .callbacks import Callbacks
 from .chunks import CompletionChunk, chunk_namespace
 from .core import CALL_OPTIONS_OF_A_BODY, OPTIONS_OF_THIS_PROCESS, ChatCore, ChatRequest, read_body
@@ -101,7 +101,7 @@ class Completions:
         return self.core.carried(opened.completion())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CreateCall:
     """The arguments of `create`, taken apart."""
 
@@ -128,10 +128,10 @@ def read_call(arguments: Mapping[str, Any]) -> CreateCall:
     if patience is not None:
         local.setdefault("read_timeout", patience)
     callbacks = {name: arguments[name] for name in CALLBACK_NAMES if arguments.get(name) is not None}
-    return CreateCall(replace(request, options={**request.options, **local}), callbacks)
+    return CreateCall(changed(request, options={**request.options, **local}), callbacks)
 
 
-CALLBACK_NAMES = frozenset(field.name for field in fields(Callbacks) if field.name.startswith("on_"))
+CALLBACK_NAMES = frozenset(name for name in names_of(Callbacks) if name.startswith("on_"))
 
 _OF_THE_SDK = frozenset({"extra_body", "extra_headers", "extra_query", "timeout"})
 _OF_THIS_PROCESS = (OPTIONS_OF_THIS_PROCESS | CALL_OPTIONS) - CALLBACK_NAMES

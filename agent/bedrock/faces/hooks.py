@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ..errors import Kind, classify
 from ..notes import notes_of_answer
 from ..response.events import Event, ReasoningDelta, TextDelta, ToolCallStart
+from ..values import changed, frozen
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 Outcome = Literal["started", "complete", "interrupted", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CallDetails:
     """What is known of a call when a hook is told of it; times in seconds, counted from the call's beginning.
 
@@ -58,7 +58,7 @@ class CallDetails:
 Hook = Callable[[CallDetails], Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hooks:
     """`on_request` is told when a call begins, then either `on_response` or `on_error` when it is over, exactly once."""
 
@@ -143,7 +143,7 @@ class HookedCall(UnhookedCall):
             return
         self._over = True
         interrupted = completion.bedrock.interrupted
-        details = replace(
+        details = changed(
             self._counted(completion),
             outcome="interrupted" if interrupted else "complete",
             finish_reason=None if interrupted else completion.choices[0].finish_reason,
@@ -157,7 +157,7 @@ class HookedCall(UnhookedCall):
         self._over = True
         failure = classify(error)
         counted = self._timed() if partial is None else self._counted(partial)
-        details = replace(
+        details = changed(
             counted,
             outcome="interrupted" if failure.kind == "interrupted" else "failed",
             attempts=attempts_of(error),
@@ -170,7 +170,7 @@ class HookedCall(UnhookedCall):
 
     def _counted(self, completion: Completion) -> CallDetails:
         usage = completion.usage
-        return replace(
+        return changed(
             self._timed(),
             latency_ms=completion.bedrock.latency_ms,
             prompt_tokens=usage.prompt_tokens,
@@ -181,7 +181,7 @@ class HookedCall(UnhookedCall):
         )
 
     def _timed(self) -> CallDetails:
-        return replace(self._details, seconds=self._passed(), seconds_to_first_token=self._first_token)
+        return changed(self._details, seconds=self._passed(), seconds_to_first_token=self._first_token)
 
     def _passed(self) -> float:
         return time.perf_counter() - self._begun

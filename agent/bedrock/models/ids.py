@@ -7,8 +7,9 @@ cannot be understood is passed through with empty parts, because the service kno
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+
+from ..values import frozen
 
 PROVIDERS = frozenset({
     "ai21", "amazon", "anthropic", "cohere", "deepseek", "google", "luma", "meta", "minimax", "mistral", "moonshot",
@@ -28,7 +29,7 @@ _MODEL_BEARING_KINDS = frozenset({"foundation-model", "inference-profile", "cust
 _TAIL = re.compile(r"(?:-(?P<date>20\d{6}))?(?:-(?P<version>v\d+(?::[a-z0-9:]+)?))?$")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelId:
     """The parts of a model id; parts that the text does not say are empty.
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
+from ..values import changed, frozen
 from .ids import PROVIDERS, ModelId, split_model_id
 
 Replay = Literal["verbatim", "signed", "unsigned", "redacted", "none"]
@@ -38,7 +38,7 @@ EVERY_KIND = MEDIA | {"text", "searchResult", "guardContent"}
 NO_KIND: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CacheRules:
     """Where cache points may stand.
 
@@ -54,7 +54,7 @@ class CacheRules:
     lookback: int = 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelProfile:
     """Facts about one model; the defaults are the cautious side for a model that no row knows."""
 
@@ -142,7 +142,7 @@ PERMISSIVE = ModelProfile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Row:
     """`facts` hold for models whose "provider.name" matches `models` and whose version is in [since, until)."""
 
@@ -617,7 +617,7 @@ def profile_for(model: str, base_model: str | None = None) -> ModelProfile:
         # Most rows are of other providers; compiling their patterns would cost the first call several milliseconds.
         if provider[:_TELLING] in row.models and re.match(row.models, subject) and _covers(row, version):
             facts.update(row.facts)
-    return replace(ModelProfile(), **facts)
+    return changed(ModelProfile(), **facts)
 
 
 _TELLING = len("moonshot")  # of "moonshotai", which its rows spell as an option

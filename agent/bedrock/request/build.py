@@ -8,12 +8,12 @@ sent, and the same input gives the same bytes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import InvalidRequestError
 from ..models.ids import split_model_id
 from ..models.profiles import profile_for
+from ..values import changed, frozen
 from .caching import place_cache_points
 from .context import EMPTY_TEXT, Block, Context, Repair, Turn
 from .limits import check_limits
@@ -44,7 +44,7 @@ __all__ = ["ConverseRequest", "Repair", "RequestOptions", "StructuredOutput", "b
 _PROMPT_MEMBERS = ("inferenceConfig", "toolConfig", "additionalModelRequestFields")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ConverseRequest:
     """What goes to `client.converse(**kwargs)`, and what the answer's side has to know of it.
 
@@ -136,7 +136,7 @@ def _plan_tools(
     number = 1
     while plan.tool_name in names:
         number += 1
-        plan = replace(plan, tool_name=f"{STRUCTURED_TOOL}_{number}")
+        plan = changed(plan, tool_name=f"{STRUCTURED_TOOL}_{number}")
     # Beside the caller's own tools the model may call any of them first; the answer is still a call of this one.
     return [*blocks, output_tool(plan)], "any" if blocks else ("tool", plan.tool_name), plan
 

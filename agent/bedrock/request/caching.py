@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidRequestError
+from ..values import frozen
 
 if TYPE_CHECKING:
     from ..models.profiles import CacheRules
@@ -223,7 +223,7 @@ def _close_turn(turn: Turn, rules: CacheRules, ttl: str | None, *, backwards: bo
 # --------------------------------------------------------------------------------------------------- places that pay
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Aim:
     """What automatic placement goes by; messages from `stable` on change with every request."""
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequestError
+from ..values import field, frozen, mutable
 from .reading import clean_text, plain_json
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 EMPTY_TEXT = "(empty)"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Repair:
     """Something the builder did to make a request legal.
 
@@ -38,7 +38,7 @@ class Repair:
     detail: str
 
 
-@dataclass(slots=True)
+@mutable
 class Turn:
     """One turn of the conversation; `origins` says for each block which of the caller's messages it came from."""
 
@@ -52,7 +52,7 @@ class Turn:
         return next((origin for origin in self.origins if origin is not None), None)
 
 
-@dataclass(slots=True)
+@mutable
 class Context:
     """The state of one build."""
 

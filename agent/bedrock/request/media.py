@@ -11,11 +11,11 @@ import re
 from base64 import b64decode, urlsafe_b64decode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequestError
 from ..recent import Recent
+from ..values import frozen
 
 if TYPE_CHECKING:
     from .context import Context
@@ -61,7 +61,7 @@ _DATA_URL = re.compile(r"data:(?P<type>[^;,]*)(?P<parameters>(?:;[^;,]*)*),", re
 _WHITE_SPACE = re.compile(r"\s+")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """Where in the caller's messages something stands, for errors and repairs."""
 
@@ -78,7 +78,7 @@ class Place:
         self.context.repair(step, self.message, detail)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Media:
     """What was found: the media type as said (maybe empty), a file name (maybe empty), and a Converse source."""
 

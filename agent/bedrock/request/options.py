@@ -7,15 +7,15 @@ type that cannot be meant raises with the option's name; what a value says is re
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
 from typing import Any
 
 from ..errors import InvalidRequestError
+from ..values import frozen, names_of
 
 Fetch = Callable[[str], tuple[bytes, str]]
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+@frozen(eq=False, repr=False)
 class RequestOptions:
     """Everything a caller can ask for beside model, messages and tools; None leaves a thing to the service.
 
@@ -134,7 +134,7 @@ _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-OPTION_NAMES = frozenset(field.name for field in fields(RequestOptions))
+OPTION_NAMES = frozenset(names_of(RequestOptions))
 
 # Converse members as they arrive at the top of a body (runtimes flatten their `extra_body` there).
 CONVERSE_MEMBERS = frozenset({

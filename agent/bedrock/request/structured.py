@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import InvalidRequestError
+from ..values import frozen
 from .reading import as_mapping, plain_json
 from .schemas import grammar_schema, object_schema
 
@@ -23,7 +23,7 @@ STRUCTURED_TOOL = "structured_output"
 Mode = Literal["native", "tool", "instruction"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StructuredOutput:
     """How a structured answer was asked for; `schema` is the caller's own, None for json_object.
 

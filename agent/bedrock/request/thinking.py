@@ -7,10 +7,10 @@ In come reasoning_effort, `thinking`, `reasoning`, a budget; out come additional
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequestError
+from ..values import frozen
 from .reading import as_mapping, whole_number
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ MIN_BUDGET = 1024
 REASONING_FIELDS = ("thinking", "reasoningConfig", "reasoning_effort", "reasoning", "reasoning_config")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wish:
     """What the caller wants of the model's reasoning; None stands for no opinion."""
 

@@ -9,8 +9,9 @@ would take 5 ms of every process's start (measured 2026-11-20).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from ..values import field, frozen
 
 
 class Told:
@@ -38,14 +39,14 @@ def _shown(value: Any) -> str:
     return f"<{type(value).__name__} of {len(value)}>" if hasattr(value, "__len__") else f"<{type(value).__name__}>"
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class MessageStart(Told):
     """The answer begins; `role` is "assistant" in all that was ever recorded."""
 
     role: str
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class TextDelta(Told):
     """A piece of visible text, cited text included."""
 
@@ -53,7 +54,7 @@ class TextDelta(Told):
     text: str
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class ReasoningDelta(Told):
     """A piece of the model's reasoning text."""
 
@@ -61,7 +62,7 @@ class ReasoningDelta(Told):
     text: str
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class ReasoningSignature(Told):
     """The signature that makes a reasoning block replayable; it comes after the block's text."""
 
@@ -69,7 +70,7 @@ class ReasoningSignature(Told):
     signature: str
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class RedactedReasoning(Told):
     """Reasoning that only the service can read; opaque bytes, to be replayed as they are."""
 
@@ -77,7 +78,7 @@ class RedactedReasoning(Told):
     data: bytes
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class ToolCallStart(Told):
     """A tool call begins; `type` is "server_tool_use" where the service runs the tool, else None or the wire's word."""
 
@@ -95,7 +96,7 @@ class ToolCallStart(Told):
 SERVER_TOOL_USE = "server_tool_use"
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class ToolArgumentsDelta(Told):
     """A piece of the JSON text of a tool call's arguments."""
 
@@ -103,7 +104,7 @@ class ToolArgumentsDelta(Told):
     text: str
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class ServerToolResultStart(Told):
     """The result of a tool that the service ran begins; `head` holds its toolUseId, type and status."""
 
@@ -111,7 +112,7 @@ class ServerToolResultStart(Told):
     head: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class ServerToolResultDelta(Told):
     """Parts of a server tool's result: Converse's list of {"text": ...} and {"json": ...}."""
 
@@ -119,7 +120,7 @@ class ServerToolResultDelta(Told):
     parts: tuple[Mapping[str, Any], ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class Citation(Told):
     """A source of the block's text, as the service words it (title, source, sourceContent, location)."""
 
@@ -127,7 +128,7 @@ class Citation(Told):
     citation: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class ImageStart(Told):
     """An image begins; `format` is png, jpeg, gif or webp."""
 
@@ -135,7 +136,7 @@ class ImageStart(Told):
     format: str
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class ImageDelta(Told):
     """A piece of an image: {"source": {"bytes": ...}} or {"error": ...}."""
 
@@ -143,7 +144,7 @@ class ImageDelta(Told):
     image: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class NativeBlock(Told):
     """A content block that has no streamed form of its own (video, document, one of tomorrow), as it came."""
 
@@ -151,7 +152,7 @@ class NativeBlock(Told):
     content: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class BlockStop(Told):
     """The block is complete. `verbatim` is the block itself where it came whole, so that nothing of it is lost."""
 
@@ -159,7 +160,7 @@ class BlockStop(Told):
     verbatim: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class MessageStop(Told):
     """The proof that the answer is complete."""
 
@@ -167,7 +168,7 @@ class MessageStop(Told):
     additional_fields: Any = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class Metadata(Told):
     """Counters and traces: the members of Converse's metadata event, or of a whole answer beside its output."""
 
@@ -179,7 +180,7 @@ class Metadata(Told):
     other: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class StreamFault(Told):
     """The service reported a fault as an event of the stream (botocore raises these; plain iterables hold them)."""
 
@@ -187,7 +188,7 @@ class StreamFault(Told):
     message: str
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class UnknownEvent(Told):
     """An event, delta or start that this version does not know; counted, kept, never fatal."""
 
@@ -195,7 +196,7 @@ class UnknownEvent(Told):
     payload: Any
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class StreamRestarted(Told):
     """All that was shown so far is void: the turn begins again (opt-in `resume`); `reason` is a failure kind."""
 
@@ -203,7 +204,7 @@ class StreamRestarted(Told):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class StreamResumed(Told):
     """The answer goes on where it broke off (opt-in `resume`); what was shown stays valid."""
 

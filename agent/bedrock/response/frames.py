@@ -16,12 +16,12 @@ import struct
 from binascii import Error as Base64Error
 from binascii import a2b_base64, crc32
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from json.scanner import make_scanner
 from struct import Struct
 from typing import Any
 
 from ..errors import CorruptStreamError
+from ..values import field, frozen
 
 Event = dict[str, Any]
 
@@ -51,7 +51,7 @@ class FrameError(CorruptStreamError):
         self.values = values
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fault:
     """A frame in which the service says that it failed; `members` are those of its payload beside the message."""
 
