@@ -351,7 +351,8 @@ def _pattern(text: str, read: Read) -> tuple[re.Pattern[str], Read]:
 _PATTERNS: tuple[tuple[re.Pattern[str], Read], ...] = (
     _pattern(r"doesn.t support the (?P<field>[\w.]+) field", _named),
     _pattern(r"(?:(?P<where>#[/\w]*): )?extraneous key \[(?P<field>[\w.]+)\] is not permitted", _extraneous),
-    _pattern(r"(?P<field>[\w.\[\]]+): extra inputs are not permitted", _named),
+    # Begun where the name begins only: a refusal may quote 70 000 letters, and took minutes to read.
+    _pattern(r"(?<![\w.\[\]])(?P<field>[\w.\[\]]+): extra inputs are not permitted", _named),
     _pattern(r"`(?P<field>\w+)` is deprecated for this model", _named),
     _pattern(r"`temperature` and `top_p` cannot both be specified", _always(_MEMBERS["topp"])),
     _pattern(
