@@ -37,10 +37,18 @@ def test_no_option_is_both_of_the_call_and_of_the_request() -> None:
         ({"deadline": "soon"}, "deadline"),
         ({"deadline": float("nan")}, "deadline"),
         ({"read_timeout": -1}, "read_timeout"),
+        ({"deadline": 10**400}, "deadline"),
+        ({"read_timeout": 1e300}, "read_timeout"),
         ({"max_attempts": 0}, "max_attempts"),
+        ({"max_attempts": "3"}, "max_attempts"),
+        ({"max_attempts": True}, "max_attempts"),
+        ({"max_attempts": 1.5}, "max_attempts"),
         ({"resume": "maybe"}, "resume"),
         ({"cancel": object()}, "cancel"),
         ({"fallbacks": ["m"]}, "fallbacks"),
+        ({"fallbacks": 5}, "fallbacks"),
+        ({"fallbacks": "us-west-2"}, "fallbacks"),
+        ({"fallbacks": [("us-west-2", " ")]}, "fallbacks"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_by_name(wrong: dict[str, Any], name: str) -> None:

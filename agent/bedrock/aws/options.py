@@ -6,12 +6,12 @@ on the request's messages, so that `converse()` and `converse_stream()` keep bot
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from ..errors import InvalidRequestError
 from ..values import frozen, names_of
+from .settings import LONGEST
 
 RESUMES = ("restart", "continue")
 
@@ -52,13 +52,13 @@ class CallOptions:
     def __post_init__(self) -> None:
         _check_seconds("deadline", self.deadline)
         _check_seconds("read_timeout", self.read_timeout)
-        if self.max_attempts is not None and self.max_attempts < 1:
-            raise InvalidRequestError("is not at least 1", field="max_attempts")
+        if self.max_attempts is not None and (type(self.max_attempts) is not int or self.max_attempts < 1):
+            raise InvalidRequestError("is not a whole number from 1 on", field="max_attempts")
         if self.resume not in (None, *RESUMES):
             raise InvalidRequestError(f"is not one of {', '.join(RESUMES)}", field="resume")
         if self.cancel is not None and not hasattr(self.cancel, "is_set"):
             raise InvalidRequestError("cannot be asked: give a threading.Event", field="cancel")
-        object.__setattr__(self, "fallbacks", tuple(_pair(fallback) for fallback in self.fallbacks))
+        object.__setattr__(self, "fallbacks", _pairs(self.fallbacks))
 
     @property
     def interrupt_check(self) -> Callable[[], Any] | None:
@@ -79,22 +79,31 @@ def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
     """The options of the call, and those of the request."""
     call = {name: value for name, value in options.items() if name in CALL_OPTIONS and value is not None}
     if "fallbacks" in call:
-        call["fallbacks"] = tuple(call["fallbacks"])  # an iterator could be read only once
+        call["fallbacks"] = _pairs(call["fallbacks"])  # an iterator could be read only once
     return call, {name: value for name, value in options.items() if name not in CALL_OPTIONS}
 
 
 def _check_seconds(name: str, value: Any) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
-        raise InvalidRequestError("is not a number of seconds above 0", field=name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= LONGEST:
+        raise InvalidRequestError(f"is not a number of seconds above 0 (and up to {LONGEST})", field=name)
 
 
-def _pair(fallback: Any) -> tuple[str | None, str | None]:
-    pair = tuple(fallback) if isinstance(fallback, (tuple, list)) else ()
-    if len(pair) != 2 or not all(item is None or (isinstance(item, str) and item.strip()) for item in pair):
+def _pairs(fallbacks: Any) -> tuple[tuple[str | None, str | None], ...]:
+    try:
+        pairs = tuple(fallbacks)
+    except TypeError:
+        pairs = (fallbacks,)
+    if not all(_is_pair(pair) for pair in pairs):
         raise InvalidRequestError("is not a list of pairs of region and model", field="fallbacks")
-    return pair[0], pair[1]
+    return tuple((region, model) for region, model in pairs)
+
+
+def _is_pair(pair: Any) -> bool:
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        return False
+    return all(item is None or (isinstance(item, str) and bool(item.strip())) for item in pair)
 
 
 NO_OPTIONS = CallOptions()

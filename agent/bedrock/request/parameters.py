@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequestError
@@ -91,7 +91,7 @@ def _sampling(context: Context, *, thinking: bool) -> dict[str, float]:
 
 
 def _fraction(value: Any, field: str, context: Context) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < inf:
         raise InvalidRequestError("not a number from 0 to 1", field=field)
     if value > 1:
         context.repair("clamp_sampling", None, f"{field} was lowered to 1, the largest that Converse takes")

@@ -122,7 +122,7 @@ def _foreign(value: Any) -> Any:
 
 def whole_number(value: Any, field: str, *, at_least: int) -> int:
     """`value` as an int; raises with the option's name where it is none, or smaller."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or int(value) != value:
+    if type(value) is bool or not isinstance(value, (int, float)) or not (isinstance(value, int) or value.is_integer()):
         raise InvalidRequestError("not a whole number", field=field)
     if value < at_least:
         raise InvalidRequestError(f"smaller than {at_least}", field=field)
