@@ -85,12 +85,12 @@ class Accumulator:
         self._forget()
 
     def _forget(self) -> None:
-        self._text: dict[int, _TextBlock] = {}
-        self._reasoning: dict[int, _ReasoningBlock] = {}
-        self._tools: dict[int, _ToolBlock] = {}
-        self._results: dict[int, _ResultBlock] = {}
-        self._images: dict[int, _ImageBlock] = {}
-        self._native: dict[int, _NativeBlock] = {}
+        self._text = _Blocks(_TextBlock)
+        self._reasoning = _Blocks(_ReasoningBlock)
+        self._tools = _Blocks(_ToolBlock)
+        self._results = _Blocks(_ResultBlock)
+        self._images = _Blocks(_ImageBlock)
+        self._native = _Blocks(_NativeBlock)
         self._stop: MessageStop | None = None
         self._metadata: Metadata | None = None
         self._unknown: dict[str, int] = {}
@@ -214,56 +214,41 @@ class Accumulator:
     # One small method per event; the table after them says which.
 
     def _feed_text(self, event: TextDelta) -> None:
-        block = self._text.get(event.block)
-        if block is None:
-            block = self._text[event.block] = _TextBlock(event.block)
-        block.pieces.append(event.text)
+        self._text[event.block].pieces.append(event.text)
 
     def _feed_reasoning(self, event: ReasoningDelta) -> None:
-        self._reasoning_block(event.block).pieces.append(event.text)
+        self._reasoning[event.block].pieces.append(event.text)
 
     def _feed_signature(self, event: ReasoningSignature) -> None:
-        self._reasoning_block(event.block).signature.append(event.signature)
+        self._reasoning[event.block].signature.append(event.signature)
 
     def _feed_redacted(self, event: RedactedReasoning) -> None:
-        self._reasoning_block(event.block).redacted.append(event.data)
-
-    def _reasoning_block(self, index: int) -> _ReasoningBlock:
-        block = self._reasoning.get(index)
-        if block is None:
-            block = self._reasoning[index] = _ReasoningBlock(index)
-        return block
+        self._reasoning[event.block].redacted.append(event.data)
 
     def _feed_tool_start(self, event: ToolCallStart) -> None:
-        block = self._tool_block(event.block)
+        block = self._tools[event.block]
         block.id, block.name, block.type = event.id, event.name, event.type
 
     def _feed_arguments(self, event: ToolArgumentsDelta) -> None:
-        self._tool_block(event.block).pieces.append(event.text)
-
-    def _tool_block(self, index: int) -> _ToolBlock:
-        block = self._tools.get(index)
-        if block is None:
-            block = self._tools[index] = _ToolBlock(index)
-        return block
+        self._tools[event.block].pieces.append(event.text)
 
     def _feed_result_start(self, event: ServerToolResultStart) -> None:
-        self._results.setdefault(event.block, _ResultBlock(event.block)).head.update(event.head)
+        self._results[event.block].head.update(event.head)
 
     def _feed_result(self, event: ServerToolResultDelta) -> None:
-        self._results.setdefault(event.block, _ResultBlock(event.block)).add(event.parts)
+        self._results[event.block].add(event.parts)
 
     def _feed_citation(self, event: Citation) -> None:
-        self._text.setdefault(event.block, _TextBlock(event.block)).citations.append(dict(event.citation))
+        self._text[event.block].citations.append(dict(event.citation))
 
     def _feed_image_start(self, event: ImageStart) -> None:
-        self._images.setdefault(event.block, _ImageBlock(event.block)).format = event.format
+        self._images[event.block].format = event.format
 
     def _feed_image(self, event: ImageDelta) -> None:
-        self._images.setdefault(event.block, _ImageBlock(event.block)).add(event.image)
+        self._images[event.block].add(event.image)
 
     def _feed_native(self, event: NativeBlock) -> None:
-        self._native.setdefault(event.block, _NativeBlock(event.block)).content.update(event.content)
+        self._native[event.block].content.update(event.content)
 
     def _feed_block_stop(self, event: BlockStop) -> None:
         stopped: list[_Block] = [kind[event.block] for kind in self._kinds() if event.block in kind]
@@ -274,7 +259,7 @@ class Accumulator:
 
     def _keep_verbatim(self, index: int, verbatim: Mapping[str, Any], stopped: list[_Block]) -> None:
         if not stopped:
-            stopped = [self._native.setdefault(index, _NativeBlock(index))]
+            stopped = [self._native[index]]
         stopped[0].verbatim = verbatim
         for also in stopped[1:]:
             also.verbatim = {}
@@ -348,6 +333,18 @@ class _Block:
 
 
 _AnyBlock = TypeVar("_AnyBlock", bound=_Block)
+
+
+class _Blocks(dict[int, _AnyBlock]):
+    """The blocks of one kind by their index; one that is asked for begins."""
+
+    def __init__(self, kind: type[_AnyBlock]) -> None:
+        super().__init__()
+        self._kind = kind
+
+    def __missing__(self, index: int) -> _AnyBlock:
+        block = self[index] = self._kind(index)
+        return block
 
 
 class _TextBlock(_Block):

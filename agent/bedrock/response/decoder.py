@@ -52,9 +52,9 @@ class Decoder:
 
     def __call__(self, raw: Raw) -> Events:
         """The events that one raw stream event tells."""
-        if len(raw) == 1:
-            [(name, payload)] = raw.items()
-            return self._one(name, payload)
+        delta = raw.get("contentBlockDelta")
+        if delta is not None and len(raw) == 1:
+            return self._delta(delta)  # what comes by the thousand takes the shortest way
         return tuple(event for name, payload in raw.items() for event in self._one(name, payload))
 
     def _one(self, name: str, payload: Any) -> Events:
@@ -93,14 +93,11 @@ class Decoder:
         if block is None:
             block = self._arrivals.delta(next(iter(delta), "text"))
         if len(delta) == 1:
-            [(member, value)] = delta.items()
+            [member] = delta
             decode = _DELTAS.get(member)
-            return decode(block, value) if decode is not None else (_unknown(f"contentBlockDelta.{member}", value),)
-        return tuple(
-            event
-            for member, value in delta.items()
-            for event in (_DELTAS[member](block, value) if member in _DELTAS else (_unknown(member, value),))
-        )
+            if decode is not None:
+                return decode(block, delta[member])
+        return tuple(event for member, value in delta.items() for event in _delta_member(block, member, value))
 
     def _block_stop(self, payload: Raw) -> Events:
         block = payload.get("contentBlockIndex")
@@ -194,6 +191,11 @@ class Decoder:
         "citationsContent": _whole_citations,
         "image": _whole_image,
     }
+
+
+def _delta_member(block: int, member: str, value: Any) -> Events:
+    decode = _DELTAS.get(member)
+    return (_unknown(f"contentBlockDelta.{member}", value),) if decode is None else decode(block, value)
 
 
 def _reasoning_delta(block: int, value: Raw) -> Events:
