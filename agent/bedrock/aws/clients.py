@@ -55,6 +55,7 @@ def build_runtime_client(
     from .journey import Protection
     from .renewal import Clients
     from .serializer import install_fast_requests
+    from .signing import sign_quickly
     from .stream import install_fast_stream
 
     chosen = settings or ClientSettings.from_environment()
@@ -81,6 +82,7 @@ def build_runtime_client(
     listen_to(client)
     make_one_attempt_at_a_time(client)
     install_fast_requests(client)
+    sign_quickly(client)
     if decoder_for is not None:
         install_fast_stream(client, decoder_for, chosen)
     return client
