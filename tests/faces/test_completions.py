@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import threading
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 
 from agent.bedrock.errors import DeadlineExceededError, InvalidRequestError, TruncatedResponseError
 from agent.bedrock.faces.client import Bedrock
+from agent.bedrock.faces.completions import read_call
 from agent.bedrock.testing import FakeBedrock, Reasoning, Refusal, Reply, Stall, Stop, Text, ToolCall, Usage
 
 CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -152,6 +154,18 @@ def test_closing_ends_the_connection_and_the_completion_is_interrupted(serve: Se
     assert "".join(chunk.choices[0].delta.content or "" for chunk in seen) == "Hel"
 
 
+def test_an_answer_that_was_ended_has_no_finish_reason(serve: Serve, bedrock_at: BedrockAt) -> None:
+    create = bedrock_at(serve(lambda _: Reply(Text(["Hel", "lo"]), fault=Stall(at=3)))).chat.completions.create
+    closed = create(model=NOVA, messages=USER, stream=True)
+    chunks = [next(closed), next(closed)]
+    closed.close()
+    asked = create(model=NOVA, messages=USER, stream=True, on_interrupt_check=lambda: len(chunks) > 2)
+    for stream in (closed, asked):
+        chunks += stream
+        assert [choice.finish_reason for chunk in chunks for choice in chunk.choices if choice.finish_reason] == []
+        assert chunks[-1].bedrock.interrupted
+
+
 def test_a_cut_stream_raises_with_what_came(serve: Serve, bedrock_at: BedrockAt) -> None:
     client = bedrock_at(serve(Reply(Text(["Hel", "lo"]), fault=Stop(before="messageStop"))))
     seen = []
@@ -193,6 +207,17 @@ def test_an_unknown_argument_is_refused_and_an_unknown_key_of_a_body_reported(
         ({"model": NOVA, "messages": "Hi"}, "messages"),
         ({"model": NOVA, "messages": USER, "tools": {"name": "x"}}, "tools"),
         ({"model": NOVA, "messages": USER, "n": 2}, "n"),
+        ({"model": NOVA, "messages": None}, "messages"),
+        ({"model": NOVA, "messages": USER, "stream": "yes"}, "stream"),
+        ({"model": NOVA, "messages": USER, "stream": 1}, "stream"),
+        ({"model": NOVA, "messages": USER, "extra_body": [1]}, "extra_body"),
+        ({"model": NOVA, "messages": USER, "extra_body": "x"}, "extra_body"),
+        ({"model": NOVA, "messages": USER, "extra": 5}, "extra"),
+        ({"model": NOVA, "messages": USER, "timeout": "soon"}, "timeout"),
+        ({"model": NOVA, "messages": USER, "timeout": True}, "read_timeout"),
+        ({"model": NOVA, "messages": USER, "on_text_delta": "print"}, "on_text_delta"),
+        ({"model": NOVA, "messages": USER, "reasoning_store": {}}, "reasoning_store"),
+        ({"model": NOVA, "messages": USER, "fetch": "https://example.org"}, "fetch"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_by_name(
@@ -203,6 +228,23 @@ def test_what_cannot_be_meant_is_refused_by_name(
         bedrock_at(fake).chat.completions.create(**arguments)
     assert caught.value.field == field
     assert not fake.requests
+
+
+@pytest.mark.parametrize("left_out", ["NOT_GIVEN", "omit"])
+def test_what_the_sdk_calls_not_given_is_not_given(serve: Serve, bedrock_at: BedrockAt, left_out: str) -> None:
+    nothing = getattr(pytest.importorskip("openai"), left_out)
+    fake = serve(Reply("Hi"))
+    bedrock_at(fake).chat.completions.create(
+        model=NOVA, messages=USER, tools=nothing, stream=nothing, timeout=nothing, temperature=nothing, stop=nothing
+    )
+    assert fake.requests[0].body.keys() == {"messages"}
+
+
+def test_every_parameter_of_the_sdk_is_taken() -> None:
+    sdk = pytest.importorskip("openai.resources.chat.completions").Completions
+    parameters = dict.fromkeys(inspect.signature(sdk.create).parameters)
+    del parameters["self"]
+    read_call({**parameters, "model": NOVA, "messages": USER})
 
 
 def test_a17_what_is_not_given_is_not_sent(serve: Serve, bedrock_at: BedrockAt) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from ..aws.options import CALL_OPTIONS
+from ..errors import InvalidRequestError
 from ..request.options import CONVERSE_MEMBERS, OPTION_NAMES
 from ..values import changed, frozen, names_of
 from .callbacks import Callbacks
@@ -119,15 +120,16 @@ def read_call(arguments: Mapping[str, Any]) -> CreateCall:
     unknown = [name for name in arguments if name not in _KEYWORDS]
     if unknown:
         raise TypeError(f"create() got an unexpected keyword argument {unknown[0]!r}")
-    body = {name: value for name, value in arguments.items() if name not in _NO_BODY}
-    request = read_body({**body, **(arguments.get("extra_body") or {})}, call_options=CALL_OPTIONS_OF_A_BODY)
-    local = {name: arguments[name] for name in _OF_THIS_PROCESS if arguments.get(name) is not None}
+    given = {name: value for name, value in arguments.items() if type(value).__name__ not in _NOT_GIVEN}
+    body = {name: value for name, value in given.items() if name not in _NO_BODY}
+    request = read_body({**body, **_object(given, "extra_body")}, call_options=CALL_OPTIONS_OF_A_BODY)
+    local = {name: given[name] for name in _OF_THIS_PROCESS if given.get(name) is not None}
     if "extra" in local:
-        local["extra"] = {**request.options.get("extra", {}), **local["extra"]}
-    patience = _seconds(arguments.get("timeout"))
+        local["extra"] = {**request.options.get("extra", {}), **_object(local, "extra")}
+    patience = _seconds(given.get("timeout"))
     if patience is not None:
         local.setdefault("read_timeout", patience)
-    callbacks = {name: arguments[name] for name in CALLBACK_NAMES if arguments.get(name) is not None}
+    callbacks = {name: _function(name, given[name]) for name in CALLBACK_NAMES if given.get(name) is not None}
     return CreateCall(changed(request, options={**request.options, **local}), callbacks)
 
 
@@ -139,9 +141,30 @@ _NO_BODY = _OF_THE_SDK | _OF_THIS_PROCESS | CALLBACK_NAMES
 _KEYWORDS = _NO_BODY | OPTION_NAMES | CONVERSE_MEMBERS | {"model", "messages", "tools"}
 
 
+_NOT_GIVEN = frozenset({"NotGiven", "Omit"})
+"""The classes of what the openai SDK's users pass for an argument that they leave out."""
+
+
+def _object(arguments: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = arguments.get(name) or {}
+    if not isinstance(value, Mapping):
+        raise InvalidRequestError("is not an object", field=name)
+    return value
+
+
+def _function(name: str, callback: Any) -> Any:
+    if not callable(callback):
+        raise InvalidRequestError("is not a function", field=name)
+    return callback
+
+
 def _seconds(timeout: Any) -> float | None:
     """The read timeout in the openai SDK's forms of one: seconds, or an object that names it."""
-    return timeout if timeout is None or isinstance(timeout, (int, float)) else getattr(timeout, "read", None)
+    if timeout is None or isinstance(timeout, (int, float)):
+        return timeout
+    if not hasattr(timeout, "read"):
+        raise InvalidRequestError("is neither a number of seconds nor an httpx.Timeout", field="timeout")
+    return timeout.read  # type: ignore[no-any-return]
 
 
 class CompletionStream:

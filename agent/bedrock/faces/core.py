@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..carriers import ReasoningStore, pack_call_id
@@ -54,14 +55,18 @@ def read_body(body: Any, *, call_options: Collection[str] = ()) -> ChatRequest:
     if not isinstance(model, str) or not model.strip().isprintable():  # JSON can hold half a character, no URL can
         raise InvalidRequestError("is not a text", field="model")
     messages, tools = _list(body, "messages"), _list(body, "tools")
+    if messages is None:
+        raise InvalidRequestError("is missing", field="messages")
     about_the_call = {name: body[name] for name in call_options if body.get(name) is not None}
     options, unknown = split_body({name: value for name, value in body.items() if name not in about_the_call})
     if unknown:
         added = {name: body[name] for name in unknown if name not in OPTIONS_OF_THIS_PROCESS}
         options["extra"] = {**options.get("extra", {}), **added}
-    stream = options.pop("stream", None) is True
+    stream = options.pop("stream", None)
+    if not isinstance(stream, (bool, NoneType)):
+        raise InvalidRequestError("is neither true nor false", field="stream")
     include_usage = _asks_for_usage(options.pop("stream_options", None))
-    return ChatRequest(model.strip(), messages or (), tools, {**options, **about_the_call}, stream, include_usage)
+    return ChatRequest(model.strip(), messages, tools, {**options, **about_the_call}, stream is True, include_usage)
 
 
 OPTIONS_OF_THIS_PROCESS = frozenset({"extra", "fetch", "lenient_images", "reasoning_store"})

@@ -60,6 +60,8 @@ class RequestOptions:
     verbosity: Any = None
     safety_identifier: Any = None
     prompt_cache_retention: Any = None
+    prompt_cache_options: Any = None
+    moderation: Any = None
     stream_options: Any = None
 
     # reasoning
@@ -127,6 +129,8 @@ _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("thinking_budget", "volatile_tail"), (_is_count, "a number from 0 on")),
     **dict.fromkeys(("system_tools", "additional_model_response_field_paths"), (_are_texts, "a list of texts")),
     "functions": (_is_list, "a list"),
+    "fetch": (callable, "a function"),
+    "reasoning_store": (lambda value: hasattr(value, "look_up") and hasattr(value, "remember"), "a ReasoningStore"),
     "anthropic_beta": (lambda value: isinstance(value, str) or _are_texts(value), "a text or a list of texts"),
     "reasoning": (lambda value: not _is_list(value) and not _is_count(value), "an effort or an object"),
     "prompt_variables": (lambda value: isinstance(value, Mapping), "an object"),

@@ -31,6 +31,7 @@ _TIERS = {"priority": "priority", "flex": "flex", "reserved": "reserved", "defau
 _WITHOUT_PLACE = (
     "seed", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "modalities", "audio",
     "prediction", "web_search_options", "verbosity", "prompt_cache_key", "prompt_cache_retention", "safety_identifier",
+    "prompt_cache_options", "moderation",
 )  # fmt: skip
 
 
