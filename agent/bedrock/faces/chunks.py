@@ -83,7 +83,8 @@ class ChunkMaker:
         choice = completion.choices[0]
         left = [*self._text.rest(), *self._reasoning.rest(), *self._calls.rest()]
         usage = completion.usage.model_dump()
-        ended = None if completion.bedrock.interrupted else choice.finish_reason  # by the reader: nobody is to run its calls
+        # Ended by the reader, it is not finished: nobody is to run its calls.
+        ended = None if completion.bedrock.interrupted else choice.finish_reason
         final = self._chunk(_whole_parts(choice.message), ended)
         final["bedrock"] = details_json(completion)
         if completion.service_tier is not None:
