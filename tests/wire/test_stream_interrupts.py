@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from urllib3.exceptions import ReadTimeoutError
 
-from agent.bedrock.aws.body import POLL_INTERVAL
+from agent.bedrock.aws.pace import POLL_INTERVAL
 from agent.bedrock.errors import CallInterruptedError, DeadlineExceededError, IdleTimeoutError
 from agent.bedrock.testing import FakeBedrock, Framing, Reply, Stall
 
@@ -147,8 +147,8 @@ def test_an_interrupt_check_is_asked_while_the_stream_is_silent(wire: Any, fault
         began = time.monotonic()
         with pytest.raises(CallInterruptedError):
             next(stream.rest)
-        assert time.monotonic() - began < 3 * POLL_INTERVAL + SLACK
-        assert set(asked) == {threading.current_thread()}, "in the thread that iterates, and in no other"
+        assert time.monotonic() - began < 5 * POLL_INTERVAL + SLACK
+        assert {thread.name for thread in asked} == {"bedrock-watchdog"}, "while this thread waits"
 
 
 def test_an_interrupt_check_that_raises_ends_the_stream_with_its_own_error(wire: Any) -> None:
@@ -158,14 +158,14 @@ def test_an_interrupt_check_that_raises_ends_the_stream_with_its_own_error(wire:
             next(stream.rest)
 
 
-def test_waiting_in_slices_loses_no_byte(wire: Any) -> None:
-    """Portions of 1 to 300 bytes, later than the slices, cut chunks, frames and TLS records anywhere."""
+def test_waiting_under_a_check_and_a_deadline_loses_no_byte(wire: Any) -> None:
+    """Portions of 1 to 300 bytes, later than the looks, cut chunks, frames and TLS records anywhere."""
     fake, reach = wire
     fake.queue(Reply(HELLO), Reply(HELLO, merge=False))
     direct = fast_client(fake, **reach)
     expected = list(open_stream(direct))
     direct.close()
-    with Relay(port_of(fake), in_pieces([300, 40, 1, 260], POLL_INTERVAL * 1.2)) as relay:
+    with Relay(port_of(fake), in_pieces([300, 40, 1, 260], POLL_INTERVAL * 3)) as relay:
         client = fast_client(fake, idle_timeout=5, port=relay.own_port, **reach)
         stream = open_stream(client)
         checks: list[int] = []

@@ -1,10 +1,10 @@
 """The body of a streamed HTTP response, as its bytes arrive: a urllib3 response comes in, bytes of its body go out.
 
 urllib3 hands out a chunk when all of it is there, and 64 KiB or the end where a proxy took the chunks away. A
-`SocketBody` asks the socket itself, so that every byte is passed on at once and the socket's timeout can do the waiting:
-in slices that a patience, a deadline or an interrupt ends in the reading thread, plain and TLS alike, without a thread
-that watches. Where the response is not what urllib3 makes over http.client (a stub, pyOpenSSL's sockets), a `PlainBody`
-asks urllib3; what it promises less stands there.
+`SocketBody` asks the socket itself, so that every byte is passed on at once and the socket's timeout can do the waiting,
+plain and TLS alike; an interrupt check is asked by the `watchdog`, which ends the wait as any other thread may. Where the
+response is not what urllib3 makes over http.client (a stub, pyOpenSSL's sockets), a `PlainBody` asks urllib3; what it
+promises less stands there.
 
 Errors are those that urllib3 raises (ProtocolError, ReadTimeoutError, SSLError), and of our own IdleTimeoutError,
 DeadlineExceededError and CallInterruptedError. A body that ran to its end gives its connection back to the pool; any
@@ -23,10 +23,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BedrockError, CallInterruptedError, DeadlineExceededError, IdleTimeoutError
 from ..values import frozen
+from .watchdog import watched
 
 if TYPE_CHECKING:
     import socket
     from http.client import HTTPResponse
+
+    from .watchdog import Vigil
 
 RECEIVE_SIZE = 16384
 """Bytes asked for at once; whatever is there is taken. A TLS record holds no more, and what is decoded from them waits
@@ -34,9 +37,6 @@ in memory: some 80 events. It has to exceed http.client's buffer of 8 KiB, so th
 
 MAX_LINE_LENGTH = 65536
 """Bytes of a line between chunks, as urllib3 limits it."""
-
-POLL_INTERVAL = 0.05
-"""Seconds between two looks at `on_interrupt_check` while nothing arrives."""
 
 SHORTEST_WAIT = 0.001
 """Seconds; a socket's timeout of 0 would mean not to wait at all."""
@@ -47,25 +47,19 @@ SHORTEST_WAIT = 0.001
 
 @frozen
 class Patience:
-    """How long a caller waits: seconds of silence between events (0: for ever), and a moment of `time.monotonic()`.
-
-    `interrupted` is asked at the beginning of a wait and as long as nothing arrives, in the reading thread.
-    """
+    """How long a caller waits: seconds of silence between events (0: for ever), and a moment of `time.monotonic()`."""
 
     idle_timeout: float = 0
     deadline: float | None = None
-    interrupted: Callable[[], Any] | None = None
 
     @property
     def constant(self) -> bool:
         """Whether every wait may last equally long."""
-        return self.deadline is None and self.interrupted is None
+        return self.deadline is None
 
     def wait(self, now: float, idle_since: float | None) -> float | None:
         """Seconds for which to wait next, None for ever; raises where patience is over."""
-        if self.interrupted is not None and self.interrupted():
-            raise CallInterruptedError("the interrupt check ended the call while it waited for its stream")
-        waits = [POLL_INTERVAL] if self.interrupted is not None else []
+        waits = []
         for limit, error in self._limits(idle_since):
             if limit <= now:
                 raise error
@@ -232,8 +226,20 @@ class Body:
         self._steady = False
         """Whether nothing has to be prepared for a wait that begins now."""
         self._over = False
-        self._reading = False
+        self.waiting_since: float | None = None
+        """When the present wait for an event began; None while nobody reads."""
+        self._verdict: BaseException | None = None
+        self._vigil: Vigil | None = None
         self._ending = threading.RLock()
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing more to wait for."""
+        return self._over or self.closed
+
+    def ask_while_silent(self, check: Callable[[], Any]) -> None:
+        """Have the watchdog ask this check, instead of the one before."""
+        self._vigil = watched(self, check)
 
     def watch(self, patience: Patience) -> None:
         """Wait with that patience from the next wait on."""
@@ -248,23 +254,35 @@ class Body:
 
     def receive(self, since: float) -> bytes:
         """Body bytes as soon as there are some, b"" at the end; `since` is when the wait for an event began."""
-        if self._reading:
+        if self.waiting_since is not None:
             raise RuntimeError("another thread is reading this stream")
-        self._reading = True
+        self.waiting_since = since
+        data = b""
         try:
-            data = b"" if self._over or self.closed else self._next_bytes(since)
+            if not (self._over or self.closed):
+                data = self._next_bytes(since)
         except BaseException as error:
-            interrupted = self.closed and isinstance(error, Exception)
-            self._reading = False
+            woken = self.closed and isinstance(error, Exception)
+            self.waiting_since = None
             self.close()
-            if interrupted:
-                raise _closed() from None
-            raise
-        self._reading = False
+            if not woken:
+                raise
+        self.waiting_since = None
         if self.closed:
             self.close()
-            raise _closed()
+            raise self._reason()
         return data
+
+    def end_with(self, reason: BaseException) -> None:
+        """End it from another thread, and have its reader raise this."""
+        with self._ending:
+            if not self.over:
+                self._verdict = reason
+                self.close()
+
+    def _reason(self) -> BaseException:
+        reason, self._verdict = self._verdict, None
+        return reason or CallInterruptedError("the stream was closed before its end")
 
     def close(self) -> None:
         """End it, from whichever thread: a blocked reader is woken, the connection closed."""
@@ -275,7 +293,7 @@ class Body:
             if self._over:
                 return
             self.closed = True
-            if self._reading:
+            if self.waiting_since is not None:
                 self._wake()
             else:
                 self._over = True
@@ -458,10 +476,6 @@ def _as_urllib3(error: OSError) -> Exception:
     if isinstance(error, ssl.SSLError):
         return SSLError(error)
     return ProtocolError(f"Connection broken: {error!r}", error)
-
-
-def _closed() -> Exception:
-    return CallInterruptedError("the stream was closed before its end")
 
 
 def socket_under(sock: Any) -> Any:

@@ -1,8 +1,8 @@
 """Calls that can be given up: whoever waits for an answer is released at once, and the connection is discarded.
 
 In comes work that blocks and a check that raises when nobody wants its result any more; out goes the result, or what the
-check raised, at most POLL_INTERVAL after the check would have. The work is done by a thread of its own meanwhile; it is
-used only where somebody may want to give up (a cancel token, an interrupt check, a deadline, a stream that is opened
+check raised, as soon as the bell rings or the moment comes that the check named. The work is done by a thread of its own
+meanwhile; it is used only where somebody may want to give up (a cancel token, an interrupt check, a deadline, a stream that is opened
 again), so that other calls cost nothing. Who works in a thread of its own anyhow takes a `Hold` on what that does. A call
 that was given up has its socket shut down, which ends the thread; what it answers in spite of that is closed.
 `notice_connections` is how the socket is found: through the classes of connections that botocore hands to urllib3, under
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .pace import POLL_INTERVAL
+from .pace import Bell, Check
 
 if TYPE_CHECKING:
     from .journey import Answer, Call, Send
@@ -35,7 +35,7 @@ def release_whoever_gives_up(call: Call, send: Send) -> Answer:
     if not journey.watched:
         return send(call)
     journey.check()
-    return Errand(lambda: send(call)).result(journey.check)
+    return Errand(lambda: send(call), journey.bell).result(journey.check)
 
 
 class Hold:
@@ -83,29 +83,30 @@ class Hold:
         self._connection = self._socket = None
 
 
-def is_given_up() -> bool:
-    """Whether what this thread does is wanted by nobody any more."""
+def is_given_up() -> bool | None:
+    """Whether what this thread does is wanted by nobody any more; None where nobody has a hold on it."""
     hold: Hold | None = getattr(_working, "errand", None)
-    return hold is not None and hold.given_up
+    return None if hold is None else hold.given_up
 
 
 class Errand(Hold):
     """Work done by a thread of its own, for somebody who may give up waiting."""
 
-    def __init__(self, work: Callable[[], Answer]) -> None:
+    def __init__(self, work: Callable[[], Answer], bell: Bell | None = None) -> None:
         super().__init__()
         self._work = work
-        self._done = threading.Event()
+        self._bell = bell or Bell()
+        self._done = False
         self._answer: Answer | None = None
         self._error: BaseException | None = None
 
-    def result(self, check: Callable[[], None]) -> Answer:
-        """What the work gives or raises, or what `check` raises before that."""
+    def result(self, check: Check) -> Answer:
+        """What the work gives or raises, or what `check` raises before that, in this thread."""
         run = contextvars.copy_context().run
         threading.Thread(target=run, args=(self._run,), name="bedrock-call", daemon=True).start()
         try:
-            while not self._done.wait(POLL_INTERVAL):
-                check()
+            while not self._done:
+                self._bell.wait(check())
         except BaseException:
             self.give_up()
             raise
@@ -133,15 +134,16 @@ class Errand(Hold):
             del self._work
         with self._deciding:
             self._let_go()
-            self._done.set()
+            self._done = True
             given_up = self.given_up
+        self._bell.ring()
         if given_up:
             self._discard()
 
     def give_up(self) -> None:
         """Want no answer any more: wake the thread, or close what it already has."""
         super().give_up()
-        if self._done.is_set():
+        if self._done:
             self._discard()
 
     def _discard(self) -> None:

@@ -6,7 +6,6 @@ thing: the clock it runs against, who may end it, and the record that the answer
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from ..notes import CallRecord
 from ..values import changed, field, frozen, mutable
 from .cancel import is_given_up
 from .options import NO_OPTIONS, CallOptions
-from .pace import current_pace
+from .pace import POLL_INTERVAL, Bell, current_pace
 from .settings import ClientSettings
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class Protection:
 class Journey:
     """What one call has lived through, and how it ends.
 
-    `closing` is set by whoever closes its stream. `deadline` is a moment of the clock. `retries` counts only attempts
+    `closed` is said by whoever closes its stream; `bell` wakes whoever waits for it. `deadline` is a moment of the clock. `retries` counts only attempts
     that followed a fault, `taken_back` what this call leaves out because the model refused it, `sent` what went out
     last, `callers_own` what the caller's interrupt check raised, `request_id` AWS's id of the last attempt, and
     `answered` who was asked for which operation with what, when an answer came.
@@ -57,7 +56,8 @@ class Journey:
     options: CallOptions = NO_OPTIONS
     record: CallRecord = field(default_factory=CallRecord)
     began: float = field(default_factory=lambda: current_pace().now())
-    closing: threading.Event = field(default_factory=threading.Event)
+    closed: bool = False
+    bell: Bell = field(default_factory=Bell)
     retries: int = 0
     renewed: bool = False
     reopening: bool = False
@@ -86,14 +86,24 @@ class Journey:
             options.cancel is None and options.on_interrupt_check is None and options.deadline is None
         )
 
-    def check(self) -> None:
-        """Raise where the call is to end now."""
-        asked = self.options.interrupt_check
-        if self.closing.is_set() or is_given_up() or (asked is not None and self.ask(asked)):
+    def close(self) -> None:
+        """End the call, from whichever thread."""
+        self.closed = True
+        self.bell.ring()
+
+    def check(self) -> float | None:
+        """Raise where the call is to end now; or the seconds after which to ask again, None where the bell will ring."""
+        asked, given_up = self.options.interrupt_check, is_given_up()
+        if self.closed or given_up or (asked is not None and self.ask(asked)):
             raise CallInterruptedError("the caller ended the call before it was answered")
+        again = None if asked is None and given_up is None else POLL_INTERVAL
         deadline = self.deadline
-        if deadline is not None and current_pace().now() >= deadline:
+        if deadline is None:
+            return again
+        left = deadline - current_pace().now()
+        if left <= 0:
             raise DeadlineExceededError(f"the call was not answered within its {self.options.deadline:g} seconds")
+        return left if again is None else min(left, again)
 
     def ask(self, interrupt_check: Callable[[], Any]) -> Any:
         """What the caller's check says; what it raises is noted as the caller's own, lest it pass for a fault."""

@@ -34,7 +34,8 @@ class CallOptions:
     all (botocore 1.44 and later). `resume` says what becomes of a stream that breaks off after output began: "restart"
     begins the turn again, "continue" goes on where it broke off; both tell so by an event, None raises. `fallbacks` are
     pairs of region and model, None for the call's own, that are asked in this order where the account is throttled, the
-    model overloaded or the region out. `cancel` and `on_interrupt_check` end the call also while nothing arrives.
+    model overloaded or the region out. `cancel` and `on_interrupt_check` end the call also while nothing arrives; the
+    latter is asked every 20 ms, while a stream is silent by a watchdog thread, so it must be thread-safe.
 
     The face adds whether the model takes a `prefill`, and `request_for(model)`, which builds the request for a fallback.
     """

@@ -9,13 +9,36 @@ Nothing here knows what is waited for.
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from time import monotonic
 
-POLL_INTERVAL = 0.05
-"""Seconds between two looks at whether a wait is to end before its time."""
+POLL_INTERVAL = 0.02
+"""Seconds between two looks at what can only be asked, and does not ring: a caller's check or cancel token."""
+
+LONGEST_SLEEP = 1.0
+"""Seconds; on Windows nothing interrupts a thread that waits, Ctrl-C neither."""
+
+
+class Bell:
+    """What wakes one thread that waits, from any thread, signal handler or finalizer."""
+
+    def __init__(self) -> None:
+        self._rings: SimpleQueue[None] = SimpleQueue()
+
+    def ring(self) -> None:
+        """Wake whoever waits, or will wait next."""
+        self._rings.put(None)
+
+    def wait(self, seconds: float | None) -> None:
+        """Wait until it rings, at most so many seconds; it may be over earlier for no reason."""
+        with suppress(Empty):
+            self._rings.get(timeout=LONGEST_SLEEP if seconds is None else min(seconds, LONGEST_SLEEP))
+
+
+Check = Callable[[], float | None]
+"""Raises where a wait is to end, or says in how many seconds to ask again; None: not before the bell rings."""
 
 
 class Pace:
@@ -29,12 +52,12 @@ class Pace:
         """A random number of seconds, at least 0."""
         return random.uniform(0, most)  # noqa: S311 - that clients do not come back all at once is no secret
 
-    def wait(self, seconds: float, check: Callable[[], None], woken: threading.Event) -> None:
-        """Wait; `check` may raise at any time, and is asked at once when `woken` is set."""
+    def wait(self, seconds: float, check: Check, bell: Bell) -> None:
+        """Wait, as far as `check` lets one."""
         until = monotonic() + seconds
         while (left := until - monotonic()) > 0:
-            check()
-            woken.wait(min(left, POLL_INTERVAL))
+            again = check()
+            bell.wait(left if again is None else min(left, again))
         check()
 
 
@@ -52,7 +75,7 @@ class NoWaiting(Pace):
         """The most."""
         return most
 
-    def wait(self, seconds: float, check: Callable[[], None], woken: threading.Event) -> None:
+    def wait(self, seconds: float, check: Check, bell: Bell) -> None:
         """Note how long it would have taken."""
         self.waits.append(seconds)
         check()

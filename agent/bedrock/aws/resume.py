@@ -103,7 +103,7 @@ class HeldStream:
         with self._changing:
             if self._ended:
                 return
-            self._journey.closing.set()
+            self._journey.close()
             stream = self._stream
         stream.close()
 
@@ -157,7 +157,7 @@ class HeldStream:
         raise self._truncated()
 
     def _closed(self) -> bool:
-        return self._journey.closing.is_set()
+        return self._journey.closed
 
     def _truncated(self) -> Exception:
         if self._closed():

@@ -51,7 +51,7 @@ def try_again(call: Call, error: Exception, failure: Failure) -> Call | None:
         journey.attempts_allowed,
         delay,
     )
-    current_pace().wait(delay, journey.check, journey.closing)
+    current_pace().wait(delay, journey.check, journey.bell)
     return call
 
 

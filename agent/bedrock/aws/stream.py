@@ -115,12 +115,15 @@ class FastStream:
     ) -> None:
         """Limit the waiting, before or between events; None leaves what was said before (at first: the idle timeout).
 
-        `deadline` is a moment of `time.monotonic()`. `on_interrupt_check` is asked every 50 ms while nothing arrives, in
-        the thread that iterates; when it returns something true, the stream ends with CallInterruptedError.
+        `deadline` is a moment of `time.monotonic()`. `on_interrupt_check` is asked every 20 ms while the stream is silent,
+        by a watchdog thread, so it must be thread-safe; when it returns something true, the stream ends with
+        CallInterruptedError, and with what it raises where it raises.
         """
-        said: dict[str, Any] = {"idle_timeout": idle_timeout, "deadline": deadline, "interrupted": on_interrupt_check}
+        said: dict[str, Any] = {"idle_timeout": idle_timeout, "deadline": deadline}
         self._patience = changed(self._patience, **{name: value for name, value in said.items() if value is not None})
         self._body.watch(self._patience)
+        if on_interrupt_check is not None:
+            self._body.ask_while_silent(on_interrupt_check)
 
     def __iter__(self) -> Iterator[Event]:
         """The events as botocore gives them; leaving the loop early closes the stream."""

@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.02
 """Between two looks at `on_interrupt_check` while nothing arrives."""
 
 CLOSING_SECONDS = 1.0

@@ -23,7 +23,8 @@ class Callbacks:
     """The functions that a caller may give.
 
     `on_text_delta(text)`, `on_reasoning_delta(text)`, `on_tool_start(name)`, `on_tool_arguments_delta(block, text)`;
-    `on_event()` fires for every raw event; `on_interrupt_check()` ends the stream when it returns true.
+    `on_event()` fires for every raw event; `on_interrupt_check()` ends the stream when it returns true. That one is
+    asked between events, and every 20 ms of silence by a watchdog thread, so it must be thread-safe.
     `on_restart(attempt, reason)` says that all that was told so far is void (only with `resume="restart"`).
     With `text_after_tools=False` text stops reaching `on_text_delta` once a tool call has begun (the drop-in's habit).
     """
