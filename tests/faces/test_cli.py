@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -93,6 +94,43 @@ def test_a_file_that_is_wrong_is_the_settings_fault(tmp_path: Path, capsys: pyte
         assert said.startswith(f"{path}:2: server.prot is unknown")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["serve", "--port", "99999"], "argument --port: is no TCP port"),
+        (["serve", "--port", "-1"], "argument --port: is no TCP port"),
+        (["serve", "--api-key-env", ""], "argument --api-key-env: is blank"),
+        (["models", "--config", " "], "argument --config: is blank"),
+        (["chat", "--region", "", "Hi"], "argument --region: is blank"),
+    ],
+)
+def test_an_argument_that_cannot_be_meant_is_refused_by_name(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert ended.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_nothing_is_asked_where_there_is_nothing_to_ask(
+    fake: FakeBedrock, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(" \n"))
+    code, _, said = run(capsys, "chat", "-m", NOVA)
+    assert (code, said) == (2, "There is nothing to ask: give a prompt, or write one to the standard input.\n")
+    assert not fake.requests
+
+
+@pytest.mark.parametrize("command", ["models", "serve", "doctor"])
+def test_a_region_that_is_none_is_refused_before_anybody_is_asked(
+    command: str, fake: FakeBedrock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, said = run(capsys, command, "--region", "us-east-1/../")
+    assert code == (1 if command == "doctor" else 2)
+    assert "'us-east-1/../' is no name of a region" in (out if command == "doctor" else said)
+
+
 def test_an_interrupted_command_says_so_by_its_code(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +149,14 @@ def test_to_serve_elsewhere_without_a_key_is_refused(capsys: pytest.CaptureFixtu
     code, _, said = run(capsys, "serve", "--host", "0.0.0.0")
     assert code == 2
     assert "an API key is required" in said
+
+
+def test_a_port_that_is_taken_is_a_failure_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("uvicorn")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code, _, said = run(capsys, "serve", "--port", str(taken.getsockname()[1]))
+    assert code == 1
+    assert "Traceback" not in said
 
 
 def test_without_the_extra_serving_says_what_to_install(
@@ -173,6 +219,12 @@ def test_the_doctor_reads_the_configuration(
     assert rows["server"].startswith("!to listen on 0.0.0.0 an API key is required")
     path.write_text("x = 1")
     assert examined(capsys, "--config", str(path))[1]["configuration"].startswith(f"!{path}:1: x is unknown")
+
+
+def test_the_doctor_finds_what_every_other_command_would_refuse(capsys: pytest.CaptureFixture[str]) -> None:
+    code, rows = examined(capsys, "--endpoint-url", "garbage")
+    assert code == 1
+    assert rows["backend"].startswith("!endpoint_url is no address")
 
 
 def test_the_doctor_sees_other_packages_called_agent(

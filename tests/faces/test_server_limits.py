@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from agent.bedrock.faces.server.surfaces import Endpoint
 from agent.bedrock.testing import FakeBedrock, Reply, Stall, Text, ToolCall
 from tests.faces.serving import (
     CHAT,
@@ -102,6 +103,33 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_is_forgotten(served: Ser
     assert comes_true(lambda: served.service._places.taken == 0)
     assert served.chat().status_code == 200
     assert len(served.fake.requests) == 1
+
+
+def test_a_client_that_leaves_a_list_of_models_is_forgotten(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with connection(served) as opened:
+            opened.sendall(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            asked, _ = silent.accept()
+        assert comes_true(lambda: not served.server.server_state.tasks)
+        asked.close()
+
+
+def test_a_call_that_the_server_gives_up_raises_nothing(served: Served) -> None:
+    async def forever(_: Any) -> None:
+        await asyncio.sleep(60)
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def scene() -> None:
+        scope = {"type": "http", "method": "GET", "path": "/x", "headers": []}
+        serving = asyncio.ensure_future(Endpoint("/x", forever, served.service)(scope, receive, receive))
+        await asyncio.sleep(0)
+        serving.cancel()
+        await serving
+
+    asyncio.run(scene())
 
 
 def slack() -> float:

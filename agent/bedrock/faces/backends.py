@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from ..aws.credentials import DEFAULT_REGION, Credentials, clean_secret, resolve_region
-from ..errors import InvalidRequestError
+from ..errors import InvalidRequestError, SettingsError
 from ..request.options import split_body
 from .client import Bedrock
-from .config import NO_CONFIGURATION, Configuration
+from .config import NO_CONFIGURATION, Configuration, is_region_name
 
 if TYPE_CHECKING:
     from ..chat import ChatStream
@@ -95,6 +95,9 @@ class Backends:
         arguments = {**given, **self._arguments}
         if arguments.get("region") is None and "client" not in arguments:
             arguments["region"] = resolve_region(credentials=_credentials(arguments), default=DEFAULT_REGION)
+        region = arguments.get("region")
+        if region is not None and not is_region_name(region):
+            raise SettingsError(f"{region!r} is no name of a region; one looks like us-east-1")
         return arguments
 
     def _secrets(self, backend: Backend, name: str | None) -> dict[str, str]:

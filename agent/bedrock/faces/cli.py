@@ -60,16 +60,31 @@ def _parser() -> argparse.ArgumentParser:
     for name, (run, text, add) in _COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
         command.set_defaults(run=run)
-        command.add_argument("--config", metavar="FILE", help="a TOML file: see docs/configuration.md")
-        command.add_argument("--region", help="instead of the configured one")
-        command.add_argument("--profile", help="a profile of the AWS files")
-        command.add_argument("--endpoint-url", metavar="URL", help="a gateway or VPC endpoint")
+        command.add_argument("--config", type=_given, metavar="FILE", help="a TOML file: see docs/configuration.md")
+        command.add_argument("--region", type=_given, help="instead of the configured one")
+        command.add_argument("--profile", type=_given, help="a profile of the AWS files")
+        command.add_argument("--endpoint-url", type=_given, metavar="URL", help="a gateway or VPC endpoint")
         add(command)
     return parser
 
 
+def _given(text: str) -> str:
+    """A variable that is not set leaves a blank behind, which must not pass for an argument that was left out."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is blank")
+    return text
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 65536:
+        raise argparse.ArgumentTypeError("is no TCP port")
+    return int(text)
+
+
 def _add_backend(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--backend", metavar="NAME", help="a backend of the configuration, instead of its default")
+    command.add_argument(
+        "--backend", type=_given, metavar="NAME", help="a backend of the configuration, instead of its default"
+    )
 
 
 def _add_models(command: argparse.ArgumentParser) -> None:
@@ -86,11 +101,17 @@ def _add_chat(command: argparse.ArgumentParser) -> None:
 
 
 def _add_serve(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--host", help="the address to listen on; another than the loopback needs an API key")
-    command.add_argument("--port", type=int, help="the TCP port; 0: a free one")
+    command.add_argument(
+        "--host", type=_given, help="the address to listen on; another than the loopback needs an API key"
+    )
+    command.add_argument("--port", type=_port, help="the TCP port; 0: a free one")
     command.add_argument("--model", help="what is called where a request names no model")
     command.add_argument(
-        "--api-key-env", metavar="NAME", action="append", help="a variable that holds an API key that callers may show"
+        "--api-key-env",
+        type=_given,
+        metavar="NAME",
+        action="append",
+        help="a variable that holds an API key that callers may show",
     )
     command.add_argument(
         "--callers-credentials-only",
@@ -133,7 +154,10 @@ def serve(options: argparse.Namespace) -> int:
     if options.model:
         configuration = replace(configuration, default_model=options.model)
     _log(options.log_level)
-    run(configuration, **_arguments(options))
+    try:
+        run(configuration, **_arguments(options))
+    except SystemExit:  # it could not listen, and uvicorn has said why
+        return FAILED
     return WENT_WELL
 
 
@@ -166,6 +190,8 @@ def chat(options: argparse.Namespace) -> int:
     prompt = " ".join(options.prompt)
     if prompt in ("", "-"):
         prompt = sys.stdin.read()
+    if not prompt.strip():
+        return _complain("There is nothing to ask: give a prompt, or write one to the standard input.", NOT_MEANT)
     messages = [{"role": "system", "content": options.system}] if options.system else []
     messages.append({"role": "user", "content": prompt})
     shown: dict[str, Any] = {"on_text_delta": _show(sys.stdout)}

@@ -8,6 +8,7 @@ and they are read when a backend is used. Nothing here builds a client.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -248,6 +249,18 @@ def _url(value: Any) -> str:
     return text
 
 
+def is_region_name(text: str) -> bool:
+    """Whether it can be part of a host's name; which regions there are is AWS's to say."""
+    return re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", text) is not None
+
+
+def _region(value: Any) -> str:
+    text = _text(value)
+    if not is_region_name(text):
+        raise _Wrong("a region's name, such as us-east-1")
+    return text
+
+
 def _texts(value: Any) -> tuple[str, ...]:
     items = [value] if isinstance(value, str) else value
     if not isinstance(items, list) or not all(isinstance(item, str) and item.strip() for item in items):
@@ -306,7 +319,7 @@ def _fallback(item: Any) -> Fallback:
     if isinstance(item, dict) and item and item.keys() <= {"region", "model"}:
         region, model = (item.get(name) for name in ("region", "model"))
         if all(part is None or (isinstance(part, str) and part.strip()) for part in (region, model)):
-            return region, model
+            return region and _region(region), model and model.strip()
     raise _Wrong("a list of models, or of tables with region and model")
 
 
@@ -321,7 +334,7 @@ _TOP: Mapping[str, Check] = {
     "server": _table_of,
 }
 _BACKEND: Mapping[str, Check] = {
-    "region": _text,
+    "region": _region,
     "profile": _text,
     "access_key_id_env": _text,
     "secret_access_key_env": _text,

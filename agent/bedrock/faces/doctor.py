@@ -134,6 +134,7 @@ def _backend(configuration: Configuration, name: str | None, arguments: dict[str
     what = "backend" if name is None else f"backend {name}"
     try:
         given = Backends(configuration, **arguments).arguments(name)
+        ClientSettings(endpoint_url=given["endpoint_url"])  # refuses what is no address
         credentials = Credentials(**{key: given.get(key) for key in CREDENTIAL_ARGUMENTS if key != "client"})
         source = describe_credentials(credentials)
     except SettingsError as error:

@@ -6,8 +6,10 @@ the core's and the builder's.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,7 @@ from ..openai_errors import error_answer
 from ..sse import json_text
 from ..workers import Workers
 from .callers import Callers
-from .calls import GATEWAY, OPENAI, ChatCalls, Form
+from .calls import GATEWAY, OPENAI, ChatCalls, Form, unless_gone
 from .exchange import ClientGoneError, Exchange, RefusedError
 from .health import Health
 from .limits import Door, Places
@@ -37,6 +39,9 @@ LARGE = 256 * 1024
 """Bytes from which on a body is parsed in a worker, so that no stream waits for it."""
 
 Serve = Callable[[Exchange], Awaitable[None]]
+
+Entries = list[dict[str, Any]]
+"""Models in OpenAI's form."""
 
 
 class Endpoint:
@@ -57,6 +62,8 @@ class Endpoint:
             await self._serve(exchange)
         except ClientGoneError:
             logger.debug("endpoint=%s status=%s | the client is gone", self._name, exchange.status)
+        except asyncio.CancelledError:  # nothing is above but the server, which gives up what is left when it stops
+            logger.warning("endpoint=%s status=%s | given up, the server stops", self._name, exchange.status)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client is told
             await _answer_error(exchange, error)
         finally:
@@ -102,18 +109,11 @@ class Service:
 
     async def models(self, exchange: Exchange) -> None:
         """GET /v1/models."""
-        core = self._callers.core(exchange.headers)
-        listed = await self.workers.run(lambda: _listed(core))
-        await _answer_json(exchange, {"object": "list", "data": listed})
+        await self._list(exchange, lambda listed: {"object": "list", "data": listed})
 
     async def model(self, exchange: Exchange) -> None:
         """GET /v1/models/{model}."""
-        core = self._callers.core(exchange.headers)
-        wanted = exchange.parameters["model"]
-        found = next((entry for entry in await self.workers.run(lambda: _listed(core)) if entry["id"] == wanted), None)
-        if found is None:
-            raise ModelNotListedError(f"The model {wanted!r} is not listed.")
-        await _answer_json(exchange, found)
+        await self._list(exchange, lambda listed: _one_of(listed, exchange.parameters["model"]))
 
     # --- agentic-primitives-gateway ------------------------------------------------------------------------------
 
@@ -127,12 +127,7 @@ class Service:
 
     async def gateway_models(self, exchange: Exchange) -> None:
         """GET /api/v1/llm/models."""
-        core = self._callers.core(exchange.headers)
-        listed = await self.workers.run(lambda: _listed(core))
-        models = [
-            {"name": entry["id"], "provider": "bedrock", "capabilities": _capabilities(entry)} for entry in listed
-        ]
-        await _answer_json(exchange, {"models": models})
+        await self._list(exchange, lambda listed: {"models": [*map(_gateway_model, listed)]})
 
     # --- the server itself ---------------------------------------------------------------------------------------
 
@@ -145,6 +140,15 @@ class Service:
         """GET /metrics."""
         await exchange.answer(200, {"content-type": CONTENT_TYPE}, self.metrics.text().encode("utf-8"))
 
+    async def _list(self, exchange: Exchange, tell: Callable[[Entries], Any]) -> None:
+        core = self._callers.core(exchange.headers)
+
+        async def answer() -> None:
+            data = tell(await self.workers.run(lambda: _listed(core)))
+            await exchange.answer(200, JSON_HEADERS, json_text(data).encode("ascii"))
+
+        await unless_gone(exchange, answer(), threading.Event())
+
     async def _chat(self, exchange: Exchange, form: Form, read: Callable[[Any], ChatRequest]) -> None:
         with self._places.one():
             text = await exchange.body(self.settings.max_body_bytes, self.settings.body_seconds)
@@ -155,10 +159,6 @@ class Service:
 
             request = await self.workers.run(reading) if len(text) > LARGE else reading()
             await self._calls.serve(exchange, core, request, form)
-
-
-async def _answer_json(exchange: Exchange, data: Any) -> None:
-    await exchange.answer(200, JSON_HEADERS, json_text(data).encode("ascii"))
 
 
 def _parsed(text: bytes) -> Any:
@@ -192,7 +192,7 @@ def _gateway_message(message: Any) -> Any:
     return {"role": "user", **message, **({"role": "user"} if results else {})}
 
 
-def _listed(core: ChatCore) -> list[dict[str, Any]]:
+def _listed(core: ChatCore) -> Entries:
     """The models of the configuration, then those of the region; the former are enough where the latter are not shown."""
     bedrock = core.bedrock
     names = list(bedrock.backends.configuration.models) if isinstance(bedrock, ConfiguredBedrock) else []
@@ -207,6 +207,13 @@ def _listed(core: ChatCore) -> list[dict[str, Any]]:
     return [*configured, *(entry for entry in found if entry["id"] not in names)]
 
 
-def _capabilities(entry: Mapping[str, Any]) -> list[str]:
-    sees = "IMAGE" in entry.get("input_modalities", ())
-    return ["chat", "tool_use", *(["vision"] if sees else [])]
+def _one_of(listed: Entries, wanted: str) -> dict[str, Any]:
+    for entry in listed:
+        if entry["id"] == wanted:
+            return entry
+    raise ModelNotListedError(f"The model {wanted!r} is not listed.")
+
+
+def _gateway_model(entry: Mapping[str, Any]) -> dict[str, Any]:
+    sees = ["vision"] if "IMAGE" in entry.get("input_modalities", ()) else []
+    return {"name": entry["id"], "provider": "bedrock", "capabilities": ["chat", "tool_use", *sees]}
