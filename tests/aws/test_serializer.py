@@ -375,9 +375,10 @@ def test_a_request_that_contains_itself_fails_as_ever() -> None:
 
 
 def test_the_text_that_stands_for_a_part_in_the_making_is_harmless_in_a_request(encoder: str) -> None:
+    image = {"image": {"format": "png", "source": {"bytes": PNG}}}
     parameters = {
         "modelId": "m",
-        "messages": [{"role": "user", "content": [{"text": fragments._MARK}, {"text": LONG}]}],
+        "messages": [{"role": "user", "content": [{"text": f"{fragments._MARK}0"}, image]}],
     }
     same_outcome(parameters)
     assert is_ours(request_of(fast(), parameters)[1]) is (encoder == "orjson")
@@ -446,8 +447,8 @@ def history(turns: int) -> list[dict[str, Any]]:
     ]
 
 
-TEXTS = [f"{index} {LONG}" for index in range(8)]
-IMAGES = [PNG + bytes([index]) * 2000 for index in range(8)]
+TEXTS = [f"{index} {LONG}" for index in range(40)]
+IMAGES = [PNG + bytes([index]) * 2000 for index in range(40)]
 
 
 @pytest.fixture
@@ -462,34 +463,37 @@ def sent_messages(client: Any, messages: Any) -> Any:
     return json.loads(request_of(client, {"modelId": "m", "messages": messages})[1])["messages"]
 
 
-def test_a_history_that_grows_by_a_turn_encodes_that_turn(
+def test_a_history_that_grows_by_a_turn_encodes_the_newest_turns(
     own: Any, monkeypatch: pytest.MonkeyPatch, encoder: str
 ) -> None:
-    encoded: list[int] = []
-    monkeypatch.setattr(fragments, "b64encode", lambda data: (encoded.append(len(data)), base64.b64encode(data))[1])
-    texts: list[int] = []
-    plain = fragments._JSON
+    images: list[int] = []
+    monkeypatch.setattr(fragments, "b64encode", lambda data: (images.append(len(data)), base64.b64encode(data))[1])
+    written: list[int] = []
+    writer = fragments._Orjson if encoder == "orjson" else fragments._Standard
+    make = writer.__init__
 
-    class Counting:
-        def encode(self, value: Any) -> str:
-            text = plain.encode(value)
-            texts.append(len(text))
-            return text
+    def counting(self: Any, *given: Any) -> None:
+        make(self, *given)
+        dumps = self.dumps
+        self.dumps = lambda value: (text := dumps(value), written.append(len(text)))[0]
 
-    monkeypatch.setattr(fragments, "_JSON", Counting())
-    sent_messages(own, history(6))
-    assert len(encoded) == 6
-    encoded.clear()
-    texts.clear()
-    assert sent_messages(own, history(7))[6]["content"][0]["text"] == TEXTS[6]
-    assert encoded == [len(IMAGES[6])]
-    if encoder == "json":
-        assert sum(texts) < 2 * len(TEXTS[6]) + 7 * 200
+    monkeypatch.setattr(writer, "__init__", counting)
+    for turns in range(26, 30):
+        images.clear()
+        written.clear()
+        sent = sent_messages(own, history(turns))
+        assert [message["content"][0]["text"] for message in sent] == TEXTS[:turns]
+        assert [base64.b64decode(message["content"][1]["image"]["source"]["bytes"]) for message in sent] == IMAGES[
+            :turns
+        ]
+    assert images == [len(IMAGES[28])]
+    assert sum(written) < 6 * (2 * len(TEXTS[0]) + 2 * len(IMAGES[0])), "the last four turns, the new one, and a margin"
 
 
 def test_an_old_message_that_was_changed_in_place_goes_out_as_it_is_now(own: Any) -> None:
-    messages = history(4)
-    sent_messages(own, messages)
+    messages = history(20)
+    for _ in range(3):
+        sent_messages(own, messages)
     messages[0]["content"][0]["text"] = TEXTS[0] + "changed"
     messages[1]["content"][1]["image"]["source"]["bytes"] = IMAGES[7]
     messages[2]["content"].append({"text": "appended"})
@@ -502,8 +506,9 @@ def test_an_old_message_that_was_changed_in_place_goes_out_as_it_is_now(own: Any
 
 
 def test_an_old_message_that_became_wrong_is_refused(own: Any) -> None:
-    messages = history(2)
-    sent_messages(own, messages)
+    messages = history(20)
+    for _ in range(3):
+        sent_messages(own, messages)
     messages[0]["content"][0]["text"] = 5
     assert outcome(own, {"modelId": "m", "messages": messages}) == outcome(
         bare(), {"modelId": "m", "messages": messages}
@@ -543,10 +548,13 @@ def test_what_is_kept_is_bounded(encoder: str) -> None:
     compiled = plan.compile_plan(bare().meta.service_model.operation_model("Converse"))
     for index in range(40):
         content = [{"text": f"{index} {LONG}"}, {"image": {"format": "png", "source": {"bytes": PNG + bytes([index])}}}]
-        body = kept.encode(compiled, {"modelId": "m", "messages": [{"role": "user", "content": content}]})
+        turns = [{"role": "user", "content": content}] * 20
+        for _ in range(2):
+            body = kept.encode(compiled, {"modelId": "m", "messages": turns})
         assert json.loads(body)["messages"][0]["content"][0]["text"].startswith(f"{index} ")
-    entries = {**kept._kept._old, **kept._kept._young}
+    entries = {**kept._blobs._old, **kept._blobs._young}
     assert 0 < sum(len(key) + len(value) for key, value in entries.items()) <= 100_000
+    assert sum(entry.weight for entry in kept._turns._kept.values()) <= 100_000
 
 
 def test_threads_that_share_a_client_get_each_their_own_body(own: Any) -> None:

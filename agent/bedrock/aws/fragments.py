@@ -1,114 +1,145 @@
-"""JSON bytes of a request that its plan has walked: fast, and long parts of it only once.
+"""JSON bytes of a request that its plan has walked: fast, and what was sent before only once.
 
-In comes a request, out goes its body. What costs to encode is kept for a while (`Recent`) under the immutable object it
-was made from, so that the old turns of a growing history are walked and copied, and not encoded again. orjson is fast
-enough to keep bytes only; where it refuses (lone surrogates, integers of more than 64 bits) and where it is not installed,
-the standard library encodes. The JSON means what botocore's means; only its blanks differ.
+In comes a request, out goes its body. The JSON of old turns, of the system prompt and of the tools is kept for a while and
+found again by content (`prefixes`), so that a history which grows costs what the bytes on the wire cost; blobs are kept
+under themselves (`Recent`). orjson encodes where it is installed; where it refuses (lone surrogates, integers of more
+than 64 bits) and where it is not, the standard library does. The JSON means what botocore's means; only its blanks differ.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from base64 import b64encode
-from typing import Any
+from typing import Any, Protocol
 
+from ..prefixes import Prefixes
 from ..recent import Recent
 from .plan import Plan, SurpriseError
 from .speedups import orjson_if_installed
 
-#: Characters or bytes from which on it is cheaper to keep a part's JSON than to make it again.
+#: Bytes from which on it is cheaper to keep a blob's base64 than to make it again.
 LONG = 512
 
 KEPT_BYTES = 64 * 1024 * 1024
 
+#: Members that stay the same from call to call.
+_LASTING = ("system", "toolConfig")
+
 #: Stands for what was taken out of the data. It leaves the process in no request, so that no answer can bring it back.
 _MARK = os.urandom(16).hex()
-_QUOTED_MARK = f'"{_MARK}"'.encode("ascii")
+_QUOTED_MARK = f'"{_MARK}([0-9]+)"'.encode("ascii")
 
 _JSON = json.JSONEncoder(separators=(",", ":"), check_circular=False)  # what was walked to its end has no circle
 
 
 class Encoder:
-    """Makes the bodies of requests; one per client, shared by its threads. It keeps at most `limit` bytes."""
+    """Makes the bodies of requests; one per client, shared by its threads. It keeps about `limit` bytes at most."""
 
     def __init__(self, limit: int = KEPT_BYTES) -> None:
-        self._kept: Recent[bytes] = Recent(limit)
+        self._blobs: Recent[bytes] = Recent(limit // 2)
+        self._turns: Prefixes[bytes] = Prefixes(limit // 2)
+        self._lasting: Prefixes[bytes] = Prefixes(limit // 8, least=1, apart=0, gained=1)
 
     def encode(self, plan: Plan, request: dict[str, Any]) -> bytes:
         """The body of a request; raises one of `plan.SURPRISES` where botocore has to look at it."""
-        fast = self._at_once(plan, request)
-        return self._spliced(plan, request) if fast is None else fast
-
-    def _at_once(self, plan: Plan, request: dict[str, Any]) -> bytes | None:
-        """The body as orjson makes it; None where it is not installed, or refuses."""
         orjson = orjson_if_installed()
-        if orjson is None:
-            return None
-        leaves = _Fragments(self._kept, orjson.Fragment)
-        try:
-            data: bytes = orjson.dumps(_inside(plan, request, leaves))
-        except TypeError:  # also the base of its own error
-            return None
-        return data
+        if orjson is not None:
+            try:
+                return self._body(plan, request, _Orjson(self._blobs, orjson))
+            except TypeError:  # also the base of its own error
+                pass
+        return self._body(plan, request, _Standard(self._blobs))
 
-    def _spliced(self, plan: Plan, request: dict[str, Any]) -> bytes:
-        """The data encoded with marks in it, and what was taken out put there."""
-        marks = _Marks(self._kept)
-        data = _JSON.encode(_inside(plan, request, marks)).encode("ascii")
-        if not marks.parts:
-            return data
-        between = data.split(_QUOTED_MARK)
-        if len(between) != len(marks.parts) + 1:
-            raise SurpriseError
-        joined: list[bytes] = [b""] * (2 * len(marks.parts) + 1)
-        joined[::2] = between
-        joined[1::2] = marks.parts
-        return b"".join(joined)
+    def _body(self, plan: Plan, request: dict[str, Any], writer: _Writer) -> bytes:
+        """The members that are known, and around them what is walked and written now."""
+        turns: Any = request.get("messages")
+        grown = self._turns.recall(turns) if type(turns) is list else None
+        lasting = {name: self._lasting.recall([request[name]], name) for name in _LASTING if name in request}
+        ready = {name: found.value for name, found in lasting.items() if found.value is not None}
+        fresh = {name: member for name, member in request.items() if name not in ready}
+        if grown is not None:
+            fresh["messages"] = turns[grown.count :]
+        walked = plan.walk(fresh, writer.blob)
+
+        if grown is not None:
+            ready["messages"] = self._written_turns(turns, walked["messages"], grown, writer)
+        for name, found in lasting.items():
+            if found.keep and name not in ready and walked[name] is not None:
+                written = ready[name] = writer.dumps(walked[name])
+                self._lasting.keep([request[name]], found, written, len(written), name)
+        # botocore leaves out a member that is None, which a document may be.
+        left = {
+            name: member
+            for name, member in walked.items()
+            if name not in plan.outside and name not in ready and member is not None
+        }
+        members = [b'"%b":%b' % (name.encode("ascii"), written) for name, written in ready.items()]
+        return b"{%b}" % b",".join([*members, writer.dumps(left)[1:-1]] if left else members)
+
+    def _written_turns(self, turns: list[Any], walked: list[Any], known: Any, writer: _Writer) -> bytes:
+        """All turns, of which those after the known ones were walked; what lasts of them is kept."""
+        parts = [known.value] if known.count else []
+        new = known.keep - known.count
+        if new > 0:
+            lasting = b",".join([*parts, writer.dumps(walked[:new])[1:-1]])
+            self._turns.keep(turns, known, lasting, len(lasting))
+            parts, walked = [lasting], walked[new:]
+        if walked:
+            parts.append(writer.dumps(walked)[1:-1])
+        return b"[%b]" % b",".join(parts)
 
 
-def _inside(plan: Plan, request: dict[str, Any], leaves: Any) -> dict[str, Any]:
-    """What stands in the body; botocore leaves out a member that is None, which a document may be."""
-    walked = plan.walk(request, leaves)
-    return {name: member for name, member in walked.items() if name not in plan.outside and member is not None}
+class _Writer(Protocol):
+    """Writes data that was walked."""
+
+    def blob(self, value: bytes | bytearray) -> Any:
+        """What stands for the bytes in the data."""
+
+    def dumps(self, value: Any) -> bytes:
+        """JSON of data whose blobs were replaced."""
 
 
-class _Fragments:
-    """Leaves for orjson, which puts JSON that is ready where it belongs."""
+class _Orjson:
+    """Writes with orjson, which puts JSON that is ready where it belongs."""
 
-    long_text = 1 << 62
-
-    def __init__(self, kept: Recent[bytes], fragment: Any) -> None:
+    def __init__(self, kept: Recent[bytes], orjson: Any) -> None:
         self._kept = kept
-        self._fragment = fragment
+        self._fragment = orjson.Fragment
+        self.dumps = orjson.dumps
 
     def blob(self, value: bytes | bytearray) -> Any:
         return self._fragment(_base64(value, self._kept))
 
-    def text(self, value: str) -> Any:
-        return value
 
-
-class _Marks:
-    """Leaves for the standard library's encoder: a mark in the data, the part itself in `parts`."""
-
-    long_text = LONG
+class _Standard:
+    """Writes with the standard library's encoder: a mark in the data, and what it stands for put in its place."""
 
     def __init__(self, kept: Recent[bytes]) -> None:
         self._kept = kept
-        self.parts: list[bytes] = []
+        self._blobs: dict[bytes, bytes] = {}
+        self._written: set[bytes] = set()
 
     def blob(self, value: bytes | bytearray) -> str:
-        self.parts.append(_base64(value, self._kept))
-        return _MARK
+        number = len(self._blobs)
+        self._blobs[b"%d" % number] = _base64(value, self._kept)
+        return f"{_MARK}{number}"
 
-    def text(self, value: str) -> str:
-        encoded = self._kept.get(value)
-        if encoded is None:
-            encoded = _JSON.encode(value).encode("ascii")
-            self._kept.put(value, encoded)
-        self.parts.append(encoded)
-        return _MARK
+    def dumps(self, value: Any) -> bytes:
+        data = _JSON.encode(value).encode("ascii")
+        if not self._blobs:
+            return data
+        pieces = re.split(_QUOTED_MARK, data)
+        pieces[1::2] = [self._take(number) for number in pieces[1::2]]
+        return b"".join(pieces)
+
+    def _take(self, number: bytes) -> bytes:
+        """The blob behind a mark; the same mark a second time, or one of no blob, is somebody else's text."""
+        if number in self._written:
+            raise SurpriseError
+        self._written.add(number)
+        return self._blobs[number]
 
 
 def _base64(value: bytes | bytearray, kept: Recent[bytes]) -> bytes:

@@ -10,25 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import isfinite
-from typing import Any, Protocol
+from typing import Any
 
 from ..values import frozen
 
-Walk = Callable[[Any, "Leaves"], Any]
+Blob = Callable[[bytes | bytearray], Any]
+"""What stands for bytes in the JSON data."""
+
+Walk = Callable[[Any, Blob], Any]
 Rule = int | Walk
 """How a structure treats a member: text of at least that many characters, for calls cost most; anything else is walked."""
-
-
-class Leaves(Protocol):
-    """What becomes of the leaves that cost: bytes, and text of at least `long_text` characters."""
-
-    long_text: int
-
-    def blob(self, value: bytes | bytearray) -> Any:
-        """What stands for the bytes in the JSON data."""
-
-    def text(self, value: str) -> Any:
-        """What stands for a long text."""
 
 
 class SurpriseError(Exception):
@@ -169,24 +160,20 @@ _TYPES: Mapping[str, Callable[[_Compiler, Any], Walk]] = {
 
 
 def _structure(members: Mapping[str, Rule], required: tuple[str, ...]) -> Walk:
-    def walk(value: Any, leaves: Leaves) -> Any:
+    def walk(value: Any, blob: Blob) -> Any:
         if type(value) is not dict:
             raise SurpriseError
         for name in required:
             if name not in value:
                 raise SurpriseError
-        long_text = leaves.long_text
         changed: dict[str, Any] | None = None
         for name, member in value.items():
             rule = members[name]
             if isinstance(rule, int):
                 if type(member) is not str or len(member) < rule:
                     raise SurpriseError
-                if len(member) < long_text:
-                    continue
-                walked = leaves.text(member)
-            else:
-                walked = rule(member, leaves)
+                continue
+            walked = rule(member, blob)
             if walked is not member:
                 changed = dict(value) if changed is None else changed
                 changed[name] = walked
@@ -199,29 +186,28 @@ def _union(members: Mapping[str, Rule], required: tuple[str, ...]) -> Walk:
     if required:
         raise NoPlanError(f"a union that requires {required}")
 
-    def walk(value: Any, leaves: Leaves) -> Any:
+    def walk(value: Any, blob: Blob) -> Any:
         if type(value) is not dict:
             raise SurpriseError
         ((name, member),) = value.items()  # one member, or a ValueError
         rule = members[name]
-        if not isinstance(rule, int):
-            walked = rule(member, leaves)
-        elif type(member) is str and len(member) >= rule:
-            walked = member if len(member) < leaves.long_text else leaves.text(member)
-        else:
-            raise SurpriseError
+        if isinstance(rule, int):
+            if type(member) is not str or len(member) < rule:
+                raise SurpriseError
+            return value
+        walked = rule(member, blob)
         return value if walked is member else {name: walked}
 
     return walk
 
 
 def _list(walk_item: Walk, least: int) -> Walk:
-    def walk(value: Any, leaves: Leaves) -> Any:
+    def walk(value: Any, blob: Blob) -> Any:
         if type(value) not in _LISTS or len(value) < least:
             raise SurpriseError
         changed: list[Any] | None = None
         for index, item in enumerate(value):
-            walked = walk_item(item, leaves)
+            walked = walk_item(item, blob)
             if walked is not item:
                 changed = list(value) if changed is None else changed
                 changed[index] = walked
@@ -234,13 +220,13 @@ _LISTS = (list, tuple)
 
 
 def _map(walk_key: Walk, walk_value: Walk) -> Walk:
-    def walk(value: Any, leaves: Leaves) -> Any:
+    def walk(value: Any, blob: Blob) -> Any:
         if type(value) is not dict:
             raise SurpriseError
         changed: dict[str, Any] | None = None
         for key, item in value.items():
-            walk_key(key, _UNTOUCHED)
-            walked = walk_value(item, leaves)
+            walk_key(key, blob)
+            walked = walk_value(item, blob)
             if walked is not item:
                 changed = dict(value) if changed is None else changed
                 changed[key] = walked
@@ -249,52 +235,30 @@ def _map(walk_key: Walk, walk_value: Walk) -> Walk:
     return walk
 
 
-def _document(value: Any, leaves: Leaves) -> Any:
+def _document(value: Any, blob: Blob) -> Any:
     """Any JSON data. Keys are the encoder's business: botocore does not look at them either."""
     kind = type(value)
-    if kind is str:
-        return value if len(value) < leaves.long_text else leaves.text(value)
     if kind is dict:
-        changed: dict[Any, Any] | None = None
-        for key, member in value.items():
-            walked = _document(member, leaves)
-            if walked is not member:
-                changed = dict(value) if changed is None else changed
-                changed[key] = walked
-        return value if changed is None else changed
+        for member in value.values():
+            _document(member, blob)
+        return value
     if kind is list:
-        return _document_list(value, leaves)
-    if value is None or kind is int or kind is bool or (kind is float and isfinite(value)):
+        for item in value:
+            _document(item, blob)
+        return value
+    if kind is str or value is None or kind is int or kind is bool or (kind is float and isfinite(value)):
         return value
     raise SurpriseError
-
-
-_document_list = _list(_document, 0)
 
 
 # --- leaves -----------------------------------------------------------------------------------------------------------
 
 
-class _Untouched:
-    """Leaves that stay as they are."""
-
-    long_text = 1 << 62
-
-    def blob(self, value: bytes | bytearray) -> Any:
-        raise SurpriseError
-
-    def text(self, value: str) -> str:
-        return value
-
-
-_UNTOUCHED = _Untouched()
-
-
 def _text(least: int) -> Walk:
-    def walk(value: Any, leaves: Leaves) -> Any:
+    def walk(value: Any, _blob: Blob) -> Any:
         if type(value) is not str or len(value) < least:
             raise SurpriseError
-        return value if len(value) < leaves.long_text else leaves.text(value)
+        return value
 
     return walk
 
@@ -306,7 +270,7 @@ def _least_length(shape: Any) -> int:
 def _number(kinds: tuple[type, ...], least: float | None) -> Walk:
     """A bool is none here, though botocore takes it for an int; neither is what JSON has no word for."""
 
-    def walk(value: Any, _leaves: Leaves) -> Any:
+    def walk(value: Any, _blob: Blob) -> Any:
         kind = type(value)
         if kind not in kinds or (kind is float and not isfinite(value)) or (least is not None and value < least):
             raise SurpriseError
@@ -315,14 +279,14 @@ def _number(kinds: tuple[type, ...], least: float | None) -> Walk:
     return walk
 
 
-def _blob(value: Any, leaves: Leaves) -> Any:
+def _blob(value: Any, blob: Blob) -> Any:
     """Bytes; botocore also takes text, which it encodes, and what can be read."""
     if not isinstance(value, bytes | bytearray):
         raise SurpriseError
-    return leaves.blob(value)
+    return blob(value)
 
 
-def _boolean(value: Any, _leaves: Leaves) -> Any:
+def _boolean(value: Any, _blob: Blob) -> Any:
     if type(value) is not bool:
         raise SurpriseError
     return value

@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Self
 
@@ -26,6 +26,7 @@ from ..errors import SettingsError
 from ..models.profiles import profile_for
 from ..notes import AnswerForm, CallNotes, noted, notes_of_request
 from ..request.build import ConverseRequest, build_request
+from ..request.memory import ConversationMemory
 from ..response.frames import decoder_for
 from ..values import changed, names_of
 from .behind import base_model_of
@@ -93,6 +94,7 @@ class Bedrock:
             "max_connections": max_connections,
         }
         self._clients = ClientCache()
+        self._memory = ConversationMemory()
         self._refuse_mixed_arguments()
         self._read: tuple[bytes, ClientSettings] | None = None
         self._settings_now()
@@ -183,14 +185,23 @@ class Bedrock:
 
     def with_options(self, **changes: Any) -> Self:
         """Another `Bedrock` like this one, with other arguments; it has connections of its own."""
+        return type(self)(**{**self._given(), **changes})
+
+    def __reduce__(self) -> tuple[Callable[[], Self], tuple[()]]:
+        """Copies and pickles are others like this one; who pickles credentials pickles them in the clear."""
+        return partial(type(self), **self._given()), ()
+
+    def _given(self) -> dict[str, Any]:
         credentials = {name: getattr(self._credentials, name) for name in names_of(Credentials)}
         hooks = {name: getattr(self._hooks, name) for name in names_of(Hooks)}
-        given = {"region": self._region, "client": self._client, **credentials, **self._arguments, **hooks}
-        return type(self)(**{**given, **changes})
+        return {"region": self._region, "client": self._client, **credentials, **self._arguments, **hooks}
 
     def close(self) -> None:
-        """Give up the connections that this instance opened; it stays usable and would open new ones."""
-        self._clients.clear()
+        """Close the connections that this instance opened, those of answers that are being read once these are read.
+
+        It stays usable: the next call opens new ones. A client that was handed in is its owner's to close.
+        """
+        self._clients.close()
 
     def prewarm(self) -> threading.Thread:
         """Build the client, fetch its credentials and open a connection, in a background thread.
@@ -268,13 +279,13 @@ class Bedrock:
         asked, about = split_options(options)
         about.setdefault("reasoning_store", REMEMBERED)
         if not asked:
-            return with_notes(model, build_request(model, messages, tools, **self._knowing(model, about)))
+            return with_notes(model, build_request(model, messages, tools, memory=self._memory, **self._knowing(model, about)))
         self._warn_if_nobody_obeys(asked)
         elsewhere = {name: value for name, value in about.items() if name != "base_model"}
 
         def build(model: str, about: dict[str, Any]) -> dict[str, Any]:
             known = self._knowing(model, about)
-            request = build_request(model, messages, tools, **known)
+            request = build_request(model, messages, tools, memory=self._memory, **known)
             call_options = CallOptions(
                 **asked,
                 prefill=_can_be_continued(model, request, known.get("base_model")),

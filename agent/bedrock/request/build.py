@@ -8,7 +8,8 @@ sent, and the same input gives the same bytes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequestError
 from ..models.ids import split_model_id
@@ -39,6 +40,9 @@ from .structured import STRUCTURED_TOOL, StructuredOutput, instruction, output_t
 from .tools import convert_tools, legacy_tools, read_tool_choice, system_tools, tool_choice_block
 from .turns import legal_turns
 
+if TYPE_CHECKING:
+    from .memory import ConversationMemory
+
 __all__ = ["ConverseRequest", "Repair", "RequestOptions", "StructuredOutput", "build_request"]
 
 _PROMPT_MEMBERS = ("inferenceConfig", "toolConfig", "additionalModelRequestFields")
@@ -60,24 +64,38 @@ class ConverseRequest:
 
 
 def build_request(
-    model: str, messages: Iterable[Any], tools: Iterable[Any] | None = None, **options: Any
+    model: str,
+    messages: Iterable[Any],
+    tools: Iterable[Any] | None = None,
+    *,
+    memory: ConversationMemory | None = None,
+    **options: Any,
 ) -> ConverseRequest:
-    """The Converse request for a conversation; `options` are the fields of `RequestOptions`, others raise TypeError."""
+    """The Converse request for a conversation; `options` are the fields of `RequestOptions`, others raise TypeError.
+
+    With a `memory`, requests share their blocks with it, and what it knows of the conversation is not read again.
+    """
     asked = RequestOptions(**options)
     try:
-        return _built(model, messages if isinstance(messages, (list, tuple)) else list(messages), tools, asked)
+        return _built(model, messages if isinstance(messages, (list, tuple)) else list(messages), tools, asked, memory)
     except RecursionError:
         raise InvalidRequestError("messages, tools or options are nested too deeply, or in themselves") from None
 
 
-def _built(model: str, messages: Sequence[Any], tools: Iterable[Any] | None, asked: RequestOptions) -> ConverseRequest:
+def _built(
+    model: str,
+    messages: Sequence[Any],
+    tools: Iterable[Any] | None,
+    asked: RequestOptions,
+    memory: ConversationMemory | None,
+) -> ConverseRequest:
     context = Context(model, profile_for(model, asked.base_model), asked)
+    system, turns = read_messages(messages, context, memory)
     report_options_without_place(context)
 
     extra, extra_system, extra_tools = _taken_apart(extra_members(context), context)
-    system, turns = read_messages(messages, context)
     system = [*system, *extra_system]
-    tool_blocks, choice, plan = _plan_tools([*(tools or ()), *extra_tools], context)
+    tool_blocks, choice, plan = _plan_tools([*(tools or ()), *extra_tools], context, memory)
     context.sends_tools = bool(tool_blocks)
     context.thinks = asks_to_think(context)
     system, turns = _plan_system(system, turns, plan, context)
@@ -117,7 +135,7 @@ def _nothing_said(context: Context) -> list[Turn]:
 
 
 def _plan_tools(
-    tools: Iterable[Any], context: Context
+    tools: Iterable[Any], context: Context, memory: ConversationMemory | None
 ) -> tuple[list[Block], str | tuple[str, str] | None, StructuredOutput | None]:
     """(tools to send, the choice between them, the plan for a structured answer)."""
     options = context.options
@@ -128,7 +146,8 @@ def _plan_tools(
         if given:
             context.warn("drop_tools", "tools were left out: the model cannot call any")
         return [], None, plan
-    blocks = [] if choice == "none" else convert_tools(given, context)
+    convert = convert_tools if memory is None else partial(memory.convert, convert=convert_tools)
+    blocks = [] if choice == "none" else convert(given, context)
     blocks = [*blocks, *system_tools(options.system_tools or (), context)]
     if plan is None or plan.mode != "tool":
         return blocks, choice, plan

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequestError
-from ..values import field, frozen, mutable
+from ..values import field, frozen, mutable, names_of
 from .reading import clean_text, plain_json
 
 if TYPE_CHECKING:
@@ -52,6 +52,19 @@ class Turn:
         return next((origin for origin in self.origins if origin is not None), None)
 
 
+@frozen
+class Learned:
+    """What a context learned of the messages read so far."""
+
+    repairs: list[Repair]
+    tool_names: dict[str, str]
+    wire_names: dict[str, str]
+    kinds: set[str]
+    wire_ids: dict[str, str]
+    open_calls: list[tuple[str, str]]
+    answered: set[str]
+
+
 @mutable
 class Context:
     """The state of one build."""
@@ -68,6 +81,15 @@ class Context:
     wire_ids: dict[str, str] = field(default_factory=dict)  # the caller's -> wire
     open_calls: list[tuple[str, str]] = field(default_factory=list)  # (wire id, name) of the newest assistant message
     answered: set[str] = field(default_factory=set)  # wire ids of the results since then
+
+    def learned(self) -> Learned:
+        """What it knows by now, in collections of their own."""
+        return Learned(*(getattr(self, name).copy() for name in names_of(Learned)))
+
+    def take_over(self, learned: Learned) -> None:
+        """Know what was learned before, and nothing else."""
+        for name in names_of(Learned):
+            setattr(self, name, getattr(learned, name).copy())
 
     def repair(self, step: str, message: int | None, detail: str) -> None:
         """Record a repair; in strict mode refuse instead."""

@@ -6,7 +6,7 @@ blocks, one turn per message, each block knowing the message it came from. What 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import InvalidRequestError
@@ -23,6 +23,7 @@ from .content import (
 )
 from .context import EMPTY_TEXT, Block, Context, Turn
 from .media import Place, media_from_url
+from .memory import ConversationMemory, Reading
 from .options import RequestOptions
 from .reading import as_mapping, is_blank
 from .reasoning import assistant_blocks
@@ -39,17 +40,35 @@ def convert_messages(
     """(system blocks or None, Converse messages), made legal; without a context for no model in particular."""
     if context is None:
         context = Context("", PERMISSIVE, RequestOptions(prompt_caching=False))
-    system, turns = read_messages(messages, context)
+    system, turns = read_messages(list(messages), context)
     turns = legal_turns(turns, context)
     return system or None, [{"role": turn.role, "content": turn.blocks} for turn in turns]
 
 
-def read_messages(messages: Iterable[Any], context: Context) -> tuple[list[Block], list[Turn]]:
-    """The system blocks of the leading system messages, and one turn for every message after them."""
-    system: list[Block] = []
-    opening: list[Turn] = []
-    turns: list[Turn] = []
-    for index, message in enumerate(messages):
+def read_messages(
+    messages: Sequence[Any], context: Context, memory: ConversationMemory | None = None
+) -> tuple[list[Block], list[Turn]]:
+    """The system blocks of the leading system messages, and one turn for every message after them.
+
+    With a memory, only what it does not know of the messages is read.
+    """
+
+    def go_on(reading: Reading, since: int, until: int) -> None:
+        _read(messages, since, until, reading, context)
+
+    if memory is not None:
+        reading = memory.read(messages, context, go_on)
+    else:
+        reading = Reading([], [], [])
+        go_on(reading, 0, len(messages))
+    return reading.system, [*reading.opening, *reading.turns]
+
+
+def _read(messages: Sequence[Any], since: int, until: int, reading: Reading, context: Context) -> None:
+    """Read some of the messages; what comes of a message depends on nothing that follows it."""
+    system, opening, turns = reading.system, reading.opening, reading.turns
+    for index in range(since, until):
+        message = messages[index]
         fields = message if type(message) is dict else _fields(message, index)
         said = fields.get("role")
         convert = ROLES.get(said) if isinstance(said, str) else None
@@ -68,7 +87,6 @@ def read_messages(messages: Iterable[Any], context: Context) -> tuple[list[Block
         turns.append(Turn(role, blocks, [index] * len(blocks)))
         if media:
             turns.append(Turn("user", [{"text": MEDIA_TEXT}, *media], [index] * (len(media) + 1)))
-    return system, [*opening, *turns] if opening else turns
 
 
 def _fields(message: Any, index: int) -> Mapping[str, Any]:

@@ -1,0 +1,152 @@
+"""What was read of a conversation, so that a history which grows is not read again from its beginning.
+
+In comes a conversation; out comes how far it was read before on the same terms, with the state of the reading at that
+point: blocks, and what the context learned. Reading goes from message to message and looks at nothing ahead, so that
+going on from there gives what reading everything gives. A memory belongs to whoever owns the conversations (a client).
+Blocks are shared with the requests made of them; this package never changes one, and one that somebody else changed is
+noticed, and read anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any
+
+from ..prefixes import NotPlainError, Prefixes, are_as, snapshot
+from ..values import frozen
+from .context import Block, Context, Learned, Turn
+
+_LIMIT = 64 * 1024 * 1024
+_WEIGHT_OF_AN_ITEM = 2000  # bytes of its containers, here and in the copies it is compared with
+
+
+class Reading:
+    """What was read so far: system blocks, turns that open the conversation, and one turn for every message."""
+
+    __slots__ = ("opening", "system", "turns")
+
+    def __init__(self, system: list[Block], opening: list[Turn], turns: list[Turn]) -> None:
+        self.system = system
+        self.opening = opening
+        self.turns = turns
+
+
+class ConversationMemory:
+    """What was read lately of conversations and of tools; any thread may use it."""
+
+    def __init__(self, limit: int = _LIMIT) -> None:
+        self._conversations: Prefixes[_Read] = Prefixes(limit)
+        self._tools: Prefixes[_Converted] = Prefixes(limit, least=1, apart=0, gained=1)
+
+    def read(self, messages: Sequence[Any], context: Context, go_on: Callable[[Reading, int, int], None]) -> Reading:
+        """The reading of all messages by `go_on`, which reads from one index up to another; the context is still new."""
+        if context.options.fetch is not None:  # what a URL gives may be something else tomorrow
+            return _read_all(messages, go_on)
+        terms = _terms(context)
+        known = self._conversations.recall(messages, terms)
+        older = known.value if known.value is not None and known.value.is_unchanged() else None
+        reading, count = Reading([], [], []), 0
+        if older is not None:
+            reading, count = older.copy(), known.count
+            context.take_over(older.learned)
+        if known.keep > count:
+            go_on(reading, count, known.keep)
+            weight = sum(_WEIGHT_OF_AN_ITEM + _length(message) for message in messages[count : known.keep])
+            with contextlib.suppress(NotPlainError, RecursionError):  # of what could change unseen nothing is kept
+                newer = _grown(older, reading, context.learned(), weight)
+                self._conversations.keep(messages, known, newer, newer.weight, terms)
+            count = known.keep
+        go_on(reading, count, len(messages))
+        return reading
+
+    def convert(
+        self, tools: Sequence[Any], context: Context, convert: Callable[[Sequence[Any], Context], list[Block]]
+    ) -> list[Block]:
+        """The tools as `convert` converts them."""
+        terms = _terms(context)
+        known = self._tools.recall(tools, terms)
+        found = known.value
+        if found is not None and are_as(found.blocks_then, found.blocks):
+            context.wire_names.update(found.names)
+            return [*found.blocks]
+        scratch = Context(context.model, context.profile, context.options)
+        blocks = convert(tools, scratch)
+        if scratch.repairs or scratch.kinds:
+            return convert(tools, context)  # which reports, beside what was reported before
+        context.wire_names.update(scratch.wire_names)
+        if known.keep:
+            with contextlib.suppress(NotPlainError, RecursionError):
+                made = _Converted(blocks, scratch.wire_names)
+                self._tools.keep(tools, known, made, _WEIGHT_OF_AN_ITEM * len(tools), terms)
+        return blocks
+
+
+def _read_all(messages: Sequence[Any], go_on: Callable[[Reading, int, int], None]) -> Reading:
+    reading = Reading([], [], [])
+    go_on(reading, 0, len(messages))
+    return reading
+
+
+def _terms(context: Context) -> Hashable:
+    """All that reading and converting look at beside messages and tools."""
+    options = context.options
+    return (
+        context.model,
+        options.base_model,
+        options.strict,
+        options.citations,
+        options.bucket_owner,
+        options.lenient_images,
+        options.stable_tool_order,
+        options.reasoning_store,
+    )
+
+
+def _length(message: Any) -> int:
+    content = message.get("content") if type(message) is dict else None
+    return len(content) if isinstance(content, str) else 0
+
+
+@frozen(eq=False, repr=False)
+class _Read:
+    """A reading as it stood, what the context had learned by then, and the blocks of the turns as they were."""
+
+    system: list[Block]
+    opening: list[Turn]
+    turns: list[Turn]
+    turns_then: list[Any]
+    learned: Learned
+    weight: int
+
+    def copy(self) -> Reading:
+        """The reading in lists of its own, around the same blocks."""
+        return Reading([*self.system], _copied(self.opening), _copied(self.turns))
+
+    def is_unchanged(self) -> bool:
+        """Whether nobody changed a block."""
+        return are_as(self.turns_then, [turn.blocks for turn in self.turns])
+
+
+def _grown(older: _Read | None, reading: Reading, learned: Learned, weight: int) -> _Read:
+    """A reading where it stands now, of which `older` is the beginning; raises where it holds data of foreign types."""
+    turns, then = (older.turns, older.turns_then) if older is not None else ([], [])
+    fresh = _copied(reading.turns[len(turns) :])
+    then = [*then, *(snapshot(turn.blocks) for turn in fresh)]
+    weight += older.weight if older is not None else 0
+    return _Read([*reading.system], _copied(reading.opening), [*turns, *fresh], then, learned, weight)
+
+
+class _Converted:
+    """Tools that were converted, as they were."""
+
+    __slots__ = ("blocks", "blocks_then", "names")
+
+    def __init__(self, blocks: list[Block], names: dict[str, str]) -> None:
+        self.blocks = [*blocks]
+        self.blocks_then = snapshot(blocks)
+        self.names = dict(names)
+
+
+def _copied(turns: Iterable[Turn]) -> list[Turn]:
+    return [Turn(turn.role, [*turn.blocks], [*turn.origins]) for turn in turns]
