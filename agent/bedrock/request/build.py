@@ -29,6 +29,7 @@ from .parameters import (
     inference_config,
     max_tokens,
     output_config,
+    own_fields,
     performance_config,
     prompt_variables,
     report_options_without_place,
@@ -37,6 +38,7 @@ from .parameters import (
     service_tier,
 )
 from .structured import STRUCTURED_TOOL, StructuredOutput, instruction, output_tool, plan_structured_output, text_format
+from .thinking import read_wish
 from .tools import convert_tools, legacy_tools, read_tool_choice, system_tools, tool_choice_block
 from .turns import legal_turns
 
@@ -97,14 +99,16 @@ def _built(
     system = [*system, *extra_system]
     tool_blocks, choice, plan = _plan_tools([*(tools or ()), *extra_tools], context, memory)
     context.sends_tools = bool(tool_blocks)
-    context.thinks = asks_to_think(context)
+    wish = read_wish(context)
+    own = own_fields(wish, context)
+    context.thinks = asks_to_think(wish, own, context)
     system, turns = _plan_system(system, turns, plan, context)
     turns = check_limits(legal_turns(turns or _nothing_said(context), context), context)
 
     choice_block = tool_choice_block(choice, tool_blocks, context) if tool_blocks else None
     forced = choice_block is not None and "auto" not in choice_block
     limit = max_tokens(context)
-    fields = additional_fields(turns, limit, context, forced_choice=forced)
+    fields = additional_fields(wish, own, turns, limit, context, forced_choice=forced)
     system, tool_blocks = place_cache_points(system, tool_blocks, turns, context, len(messages))
 
     members = {

@@ -7,7 +7,6 @@ two in a row, a longer time to live first. Nothing but cache points is added or 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -237,7 +236,7 @@ def _places_that_pay(
 ) -> tuple[list[Block], list[Block]]:
     """Tools, system and the stable end of the messages, each where the prefix is long enough to be kept at all."""
     wanted = aim.rules.minimum * _CHARACTERS_PER_TOKEN
-    length = len(json.dumps(tools, default=str)) if tools else 0
+    length = len(str(tools)) if tools else 0
     if tools and aim.rules.tools and length >= wanted:
         tools = _closed(tools, aim.ttl)
     length += sum(len(block.get("text", "")) for block in system)

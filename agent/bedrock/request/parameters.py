@@ -15,7 +15,7 @@ from ..errors import InvalidRequestError
 from ..models.ids import split_model_id
 from .options import CONVERSE_MEMBERS
 from .reading import as_mapping, clean_text, is_blank, plain_json, whole_number
-from .thinking import REASONING_FIELDS, Wish, read_wish, thinking_fields, thinks
+from .thinking import REASONING_FIELDS, Wish, thinking_fields, thinks
 
 if TYPE_CHECKING:
     from .context import Context, Turn
@@ -130,11 +130,15 @@ def _without_blank_stops(stops: list[str], context: Context) -> list[str]:
 
 
 def additional_fields(
-    turns: Sequence[Turn], limit: int | None, context: Context, *, forced_choice: bool
+    wish: Wish,
+    own: Mapping[str, Any],
+    turns: Sequence[Turn],
+    limit: int | None,
+    context: Context,
+    *,
+    forced_choice: bool,
 ) -> dict[str, Any]:
     """additionalModelRequestFields: reasoning, top_k, beta headers, and the caller's own, which win."""
-    wish = read_wish(context)
-    own = _own_fields(wish, context)
     fields = thinking_fields(wish, limit, context) if not thinks(own) else {}
     fields = deep_merge(fields, own)
     fields = _legal_thinking(fields, turns, forced_choice, context)
@@ -147,13 +151,12 @@ def additional_fields(
     return fields
 
 
-def asks_to_think(context: Context) -> bool:
+def asks_to_think(wish: Wish, own: Mapping[str, Any], context: Context) -> bool:
     """Whether the request will ask for thinking, as far as the options say."""
-    wish = read_wish(context)
-    return thinks(_own_fields(wish, context)) or (wish.on is True and context.profile.thinking.startswith("thinking."))
+    return thinks(own) or (wish.on is True and context.profile.thinking.startswith("thinking."))
 
 
-def _own_fields(wish: Wish, context: Context) -> dict[str, Any]:
+def own_fields(wish: Wish, context: Context) -> dict[str, Any]:
     """The caller's own fields, without reasoning that a later option switched off."""
     extra = as_mapping(context.options.extra) or {}
     own: dict[str, Any] = {}

@@ -25,10 +25,12 @@ _SCALARS = frozenset({str, int, float, bool, bytes, bytearray, list, tuple, set,
 def as_mapping(value: Any) -> Mapping[str, Any] | None:
     """`value` as a mapping, or None where it is a scalar, a list or something without fields."""
     kind = type(value)
-    if kind is dict or isinstance(value, Mapping):
+    if kind is dict:
         return value  # type: ignore[no-any-return]
     if kind in _SCALARS:
         return None
+    if isinstance(value, Mapping):
+        return value
     dump = getattr(value, "model_dump", None)
     if callable(dump):
         dumped = dump()

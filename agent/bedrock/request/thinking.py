@@ -48,7 +48,12 @@ def read_wish(context: Context) -> Wish:
     return _refined(wish, _from_thinking(options.thinking))
 
 
+_NO_WISH = Wish()
+
+
 def _refined(wish: Wish, later: Wish) -> Wish:
+    if later is _NO_WISH:
+        return wish
     return Wish(
         on=wish.on if later.on is None else later.on,
         level=wish.level if later.level is None else later.level,
@@ -59,7 +64,7 @@ def _refined(wish: Wish, later: Wish) -> Wish:
 
 def _from_effort(effort: str | None, field: str) -> Wish:
     if effort is None or effort == "default":
-        return Wish()
+        return _NO_WISH
     if not isinstance(effort, str):
         raise InvalidRequestError(f"a {type(effort).__name__}, expected a text", field=field)
     if effort in _OFF:
@@ -79,7 +84,7 @@ def _from_reasoning(reasoning: Any) -> Wish:
         return _from_effort(reasoning, "reasoning")
     fields = as_mapping(reasoning)
     if fields is None:
-        return Wish()
+        return _NO_WISH
     wish = _from_effort(fields.get("effort"), "reasoning.effort")
     if fields.get("max_tokens"):
         budget = whole_number(fields["max_tokens"], "reasoning.max_tokens", at_least=1)
@@ -92,7 +97,7 @@ def _from_reasoning(reasoning: Any) -> Wish:
 def _from_thinking(thinking: Any) -> Wish:
     """Anthropic's `thinking`: {type, budget_tokens, display}; or a plain yes or no."""
     if thinking is None:
-        return Wish()
+        return _NO_WISH
     if isinstance(thinking, bool):
         return Wish(on=thinking)
     if isinstance(thinking, str):
