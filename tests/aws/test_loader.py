@@ -9,11 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import botocore
 import botocore.session
 import pytest
 from botocore.config import Config
 from botocore.exceptions import UnknownServiceError
+from botocore.regions import EndpointResolver
 
+from agent.bedrock.aws.endpoints import EndpointTable
 from agent.bedrock.aws.loader import quicken_loader
 
 
@@ -105,6 +108,7 @@ def test_no_folder_of_all_services_is_listed_for_a_client() -> None:
     """In a process of its own: what one session listed, all know."""
     script = """
 import os, botocore.session
+from agent.bedrock.aws.endpoints import EndpointTable
 from agent.bedrock.aws.loader import quicken_loader
 listed, genuine = [], os.listdir
 os.listdir = lambda path: (listed.append(str(path)), genuine(path))[1]
@@ -114,3 +118,60 @@ session.create_client("bedrock-runtime", region_name="us-east-1")
 assert listed and all("bedrock-runtime" in path for path in listed), listed
 """
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+# --- endpoints --------------------------------------------------------------------------------------------------------
+
+
+def table_of_botocore() -> tuple[str, Any]:
+    """The text that is installed, and all that it says."""
+    (path,) = Path(botocore.__file__).parent.glob("data/endpoints.json*")
+    text = (gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()).decode()
+    return text, json.loads(text)
+
+
+def test_each_service_has_the_endpoints_that_botocore_gives_it() -> None:
+    text, expected = table_of_botocore()
+    found = EndpointTable(text).fresh()
+    assert not isinstance(found["partitions"][0]["services"], dict)  # else all was parsed at once
+    for ours, theirs in zip(found["partitions"], expected["partitions"], strict=True):
+        assert "nothing" not in ours["services"]
+        assert {name: ours["services"][name] for name in theirs["services"]} == theirs["services"]
+        assert list(ours) == list(theirs)
+    assert EndpointTable(text).fresh() == expected
+    assert list(EndpointTable(text).fresh()["partitions"][0]["services"]) == list(expected["partitions"][0]["services"])
+
+
+@pytest.mark.parametrize("layout", [{}, {"indent": 2}, {"indent": 4}, {"indent": 2, "separators": (",", " : ")}])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_table_that_is_laid_out_otherwise_says_the_same(layout: Any, wrapped: bool) -> None:
+    _, expected = table_of_botocore()
+    table = {"elsewhere": {"partitions": expected["partitions"][:2]}} if wrapped else expected
+    assert EndpointTable(json.dumps(table, **layout)).fresh() == table
+
+
+def test_partitions_that_are_somewhere_else_are_parsed_as_they_stand() -> None:
+    text = '{\n  "others" : {\n    "services" : {\n      "a" : { }\n    }\n  }\n}'
+    assert EndpointTable(text).fresh() == {"others": {"services": {"a": {}}}}
+    assert EndpointTable(f"[{text}]").fresh() == [{"others": {"services": {"a": {}}}}]
+
+
+def test_what_a_resolver_writes_into_a_service_stays_in_its_session() -> None:
+    table = EndpointTable(table_of_botocore()[0])
+    first, second = (table.fresh()["partitions"][0]["services"] for _ in range(2))
+    first["bedrock"]["written"] = True
+    assert first["bedrock"]["written"]
+    assert "written" in dict(first)["bedrock"]
+    assert "written" not in second["bedrock"]
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-central-2", "us-gov-west-1", "cn-north-1", "nowhere-1"])
+@pytest.mark.parametrize("service", ["bedrock-runtime", "bedrock", "sts", "sso"])
+def test_botocores_resolver_finds_the_same_endpoints(region: str, service: str) -> None:
+    resolve = [
+        EndpointResolver(loader_of(session).load_data("endpoints")).construct_endpoint
+        for session in (botocore.session.Session(), sharing())
+    ]
+    for variant in ({}, {"use_fips_endpoint": True}, {"use_dualstack_endpoint": True}):
+        plain, ours = (construct(service, region, **variant) for construct in resolve)
+        assert ours == plain

@@ -16,12 +16,15 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
+from .endpoints import EndpointTable
 from .speedups import orjson_if_installed
 
 _OPENERS: dict[str, Any] = {".json": open, ".json.gz": gzip.open}
 """Endings in the order in which botocore tries them."""
 
-_SHARED = frozenset({"service-2", "endpoint-rule-set-1", "paginators-1", "partitions", "sdk-default-configuration"})
+_SHARED = frozenset({
+    "endpoint-rule-set-1", "endpoints", "paginators-1", "partitions", "sdk-default-configuration", "service-2",
+})  # fmt: skip
 
 
 def quicken_loader(session: Any) -> None:
@@ -59,20 +62,20 @@ class _Files:
         """What is in it, None where there is none."""
         for ending, open_file in _OPENERS.items():
             if _is_file(file_path + ending):
-                shared = os.path.basename(file_path) in _SHARED  # noqa: PTH119 - as above
-                return self._load(file_path + ending, open_file, shared=shared)
+                return self._load(file_path + ending, open_file, os.path.basename(file_path))  # noqa: PTH119 - as above
         return None
 
-    def _load(self, path: str, open_file: Any, *, shared: bool) -> Any:
+    def _load(self, path: str, open_file: Any, name: str) -> Any:
         state = os.stat(path)  # noqa: PTH116 - as above
         key = (path, state.st_mtime_ns, state.st_size)
-        if key in self._read:
-            return self._read[key]
-        with open_file(path, "rb") as file:
-            data = _parsed(file.read())
-        if shared:
-            self._read[key] = data
-        return data
+        data = self._read.get(key)
+        if data is None:
+            with open_file(path, "rb") as file:
+                text = file.read()
+            data = EndpointTable(text.decode()) if name == "endpoints" else _parsed(text)
+            if name in _SHARED:
+                self._read[key] = data
+        return data.fresh() if isinstance(data, EndpointTable) else data
 
 
 @lru_cache(maxsize=8)
