@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import gc
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
-from agent.bedrock import Bedrock
+from agent.bedrock import AsyncBedrock, Bedrock
 from agent.bedrock.carriers import ReasoningStore
-from agent.bedrock.testing import FakeBedrock, Reasoning, Reply, Text, ToolCall
+from agent.bedrock.testing import FakeBedrock, Reasoning, Refusal, Reply, Text, ToolCall
 
 CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
@@ -55,3 +61,98 @@ def test_a_store_of_ones_own_is_used() -> None:
         )
         bedrock.complete(CLAUDE, [{"role": "user", "content": "Weather?"}], TOOLS, reasoning_store=store)
     assert store.size > 0
+
+
+# --- closing ----------------------------------------------------------------------------------------------------------
+
+HELLO = [{"role": "user", "content": "Hi"}]
+
+Serve = Callable[..., FakeBedrock]
+BedrockAt = Callable[..., Bedrock]
+
+
+def no_connection(fake: FakeBedrock) -> bool:
+    return fake.open_connections == 0
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """What is closed is closed by whoever closes it, not by the collector of garbage."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("uncollected")
+def test_closing_closes_the_connections_and_the_next_call_opens_one(serve: Serve, bedrock_at: BedrockAt) -> None:
+    fake = serve(lambda _: "Hello")
+    with bedrock_at(fake) as bedrock:
+        bedrock.complete(CLAUDE, HELLO)
+        assert fake.open_connections == 1
+    assert fake.wait_for(no_connection, 1)
+    assert bedrock.complete(CLAUDE, HELLO).message.content == "Hello"
+    bedrock.close()
+    bedrock.close()
+    assert fake.wait_for(no_connection, 1)
+    assert fake.connections == 2
+
+
+def test_an_answer_that_is_being_read_outlives_closing_and_its_connection_does_not(
+    serve: Serve, bedrock_at: BedrockAt
+) -> None:
+    fake = serve(Reply(Text(["Hel", "lo"]), pace=0.05))
+    bedrock = bedrock_at(fake)
+    stream = bedrock.stream(CLAUDE, HELLO)
+    next(stream)
+    bedrock.close()
+    assert stream.completion().message.content == "Hello"
+    del stream
+    gc.collect()  # botocore's streams are circles of references
+    assert fake.wait_for(no_connection, 1)
+
+
+@pytest.mark.usefixtures("uncollected")
+def test_closing_reaches_the_regions_that_stood_in(serve: Serve) -> None:
+    fake = serve(Refusal("ServiceUnavailableException", "full"), "Hello")
+    keys: dict[str, Any] = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "made-up"}
+    with Bedrock("us-east-1", endpoint_url=fake.url, max_attempts=1, **keys) as bedrock:
+        completion = bedrock.complete(CLAUDE, HELLO, fallbacks=[("us-west-2", None)])
+        assert completion.bedrock.fallback
+        assert fake.open_connections == 2
+    assert fake.wait_for(no_connection, 1)
+
+
+def test_a_client_of_ones_own_is_ones_own_to_close(serve: Serve) -> None:
+    fake = serve(lambda _: "Hello")
+    client = boto3.client("bedrock-runtime", **fake.client_options())
+    with Bedrock(client=client) as bedrock:
+        bedrock.complete(CLAUDE, HELLO)
+    assert fake.open_connections == 1
+    client.close()
+
+
+# --- copies -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda bedrock: pickle.loads(pickle.dumps(bedrock))])
+def test_a_copy_is_another_one_like_it(serve: Serve, copied: Callable[[Bedrock], Bedrock]) -> None:
+    """Runtimes copy what they are configured with, and hand it to other processes."""
+    fake = serve(lambda _: "Hello")
+    keys: dict[str, Any] = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "made-up"}
+    bedrock = Bedrock("us-east-1", endpoint_url=fake.url, max_attempts=1, **keys)
+    bedrock.complete(CLAUDE, HELLO)
+    assert bedrock.models is bedrock.models
+    other = copied(bedrock)
+    assert repr(other) == repr(bedrock)
+    assert other.settings == bedrock.settings
+    assert other.chat.completions.create(model=CLAUDE, messages=HELLO).choices[0].message.content == "Hello"
+    assert fake.connections == 2
+
+
+def test_an_async_one_and_one_of_a_configuration_are_copied_too(tmp_path: Path) -> None:
+    path = tmp_path / "bedrock.toml"
+    path.write_text('[backends.far]\nregion = "eu-west-1"\nmodel = "a.b"\n', encoding="utf-8")
+    configured = pickle.loads(pickle.dumps(Bedrock.from_config(path, "far")))
+    assert (configured.region, configured.route("").model) == ("eu-west-1", "a.b")
+    assert copy.deepcopy(AsyncBedrock("eu-west-1")).region == "eu-west-1"

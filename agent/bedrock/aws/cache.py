@@ -70,6 +70,13 @@ class ClientCache(Base):
             self._built.clear()
             super().clear()
 
+    def close(self) -> None:
+        """Take every client out, and close those that were built here; whoever reads from one reads on."""
+        built = list(self._built.values())
+        self.clear()
+        for client, _ in built:
+            client.close()
+
     def _valid(self, key: Hashable, fingerprint: Hashable) -> Any:
         """What stands at `key`, unless it was built here with another fingerprint."""
         client = self.get(key)

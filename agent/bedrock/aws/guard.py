@@ -186,6 +186,20 @@ def _guard_class(class_attributes: dict[str, Any], **_kwargs: Any) -> None:
     for name, method in methods.items():
         operation, layers = _GUARDED.get(name, (name, OTHER_LAYERS))
         class_attributes[name] = _guarded_method(method, operation, layers, {**genuine, operation: method}, protection)
+    class_attributes["close"] = _closing(protection)
+
+
+def _closing(protection: Protection) -> Callable[[Any], None]:
+    """A client's `close()` that reaches the clients which stood in for it."""
+    from botocore.client import BaseClient
+
+    def close(self: Any) -> None:
+        """Close the connections; those in use, once they are not."""
+        BaseClient.close(self)
+        if protection.clients is not None:
+            protection.clients.close()
+
+    return close
 
 
 def _guarded_method(

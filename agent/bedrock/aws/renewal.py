@@ -60,6 +60,11 @@ class Clients:
                 self._kept[region] = self._build(region)
             return self._kept[region]
 
+    def close(self) -> None:
+        """Close the connections of all of them."""
+        for client in list(self._kept.values()):
+            client.close()
+
     def renewed(self, region: str, stale: Any) -> Any:
         """A client with fresh credentials in place of `stale`; None where that was done only just now.
 

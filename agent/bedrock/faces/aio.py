@@ -103,6 +103,9 @@ class AsyncBedrock:
         """Another like this one, with other arguments; it has connections and workers of its own."""
         return self.over(self.sync.with_options(**changes))
 
+    def __reduce__(self) -> tuple[Callable[[Bedrock], Self], tuple[Bedrock]]:
+        return self.over, (self.sync,)
+
     @cached_property
     def chat(self) -> AsyncChat:
         """`await chat.completions.create(...)`, as `openai.AsyncOpenAI()` has it."""
@@ -118,7 +121,7 @@ class AsyncBedrock:
         return AsyncModels(self.sync.models, self._workers)
 
     def close(self) -> None:
-        """Give up the connections that this instance opened, and its idle threads; it stays usable."""
+        """`Bedrock.close()`, and its idle threads end; it stays usable."""
         self.sync.close()
         self._workers.dismiss()
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from ..aws.credentials import DEFAULT_REGION, Credentials, clean_secret, resolve_region
@@ -65,6 +66,10 @@ class Backends:
         self._arguments = {name: value for name, value in arguments.items() if value is not None}
         self._built: dict[str | None, ConfiguredBedrock] = {}
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Callable[[], Backends], tuple[()]]:
+        """Copies and pickles have connections of their own."""
+        return partial(Backends, self.configuration, **self._arguments), ()
 
     def with_options(self, **changes: Any) -> Backends:
         """The same backends with other arguments; they have connections of their own.
@@ -171,6 +176,9 @@ class ConfiguredBedrock(Bedrock):
         """The same backend with other arguments; it has connections of its own."""
         backends = self.backends.with_options(**changes)
         return type(self)(backends, self.name, **backends.arguments(self.name))
+
+    def __reduce__(self) -> tuple[Callable[[], Self], tuple[()]]:
+        return partial(type(self), self.backends, self.name, **self._given()), ()
 
     def route(self, model: str) -> Route:
         """What the name of a model stands for here."""
