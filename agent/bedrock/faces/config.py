@@ -12,10 +12,14 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from math import isfinite
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
-from ..errors import SettingsError
+from ..aws.settings import LONGEST, ClientSettings
+from ..errors import InvalidRequestError, SettingsError
+from ..request.build import build_request
 from ..request.options import split_body
 from .toml_lines import key_lines, line_of
 
@@ -128,7 +132,7 @@ def read_configuration(path: str | os.PathLike[str]) -> Configuration:
     """The configuration in a file; SettingsError names file, key and line of what is wrong, and never shows a value."""
     name = os.fspath(path)
     try:
-        text = Path(name).read_text(encoding="utf-8")
+        text = Path(name).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8"
         raise SettingsError(f"{name} cannot be read: {why}") from None
@@ -136,6 +140,8 @@ def read_configuration(path: str | os.PathLike[str]) -> Configuration:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{name} is no TOML: {error}") from None
+    except RecursionError:
+        raise SettingsError(f"{name} is nested too deeply") from None
     return _Reader(name, key_lines(text)).configuration(data)
 
 
@@ -147,9 +153,17 @@ def _place(file: str, lines: Mapping[tuple[str, ...], int], path: tuple[str, ...
 class _Wrong(Exception):  # noqa: N818 - a verdict on its way to the one who knows file and line
     """A value is not what its key takes; `below` is the path to it from the key."""
 
+    verdict = "is not {}"
+
     def __init__(self, expected: str, *below: str) -> None:
-        super().__init__(expected)
+        super().__init__(self.verdict.format(expected))
         self.below = below
+
+
+class _Unknown(_Wrong):
+    """There is no such key in a table below."""
+
+    verdict = "is unknown; there are: {}"
 
 
 class _Reader:
@@ -174,6 +188,8 @@ class _Reader:
 
     def _named(self, top: Mapping[str, Any], kind: str) -> list[tuple[str, Mapping[str, Any]]]:
         for name, table in top.get(kind, {}).items():
+            if not name.strip() or name != name.strip():
+                self._refuse("is no name: it is blank, or has space around it", kind, name)
             if not isinstance(table, dict):
                 self._refuse("is no table", kind, name)
         return list(top.get(kind, {}).items())
@@ -196,7 +212,7 @@ class _Reader:
         try:
             return check(value)
         except _Wrong as wrong:
-            self._refuse(f"is not {wrong}", *path, *wrong.below)
+            self._refuse(str(wrong), *path, *wrong.below)
 
     def _refuse(self, what: str, *path: str) -> NoReturn:
         raise SettingsError(f"{_place(self._file, self._lines, path)}: {'.'.join(path)} {what}")
@@ -225,6 +241,27 @@ def _whole(value: Any) -> int:
     return value
 
 
+def _variable(value: Any) -> str:
+    """The name of a variable; a secret that was put in its place is not shown, since it is seldom a name."""
+    text = _text(value)
+    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text) is None:
+        raise _Wrong("the name of an environment variable")
+    return text
+
+
+def _setting(name: str) -> Check:
+    """What a client is built with, within the bounds that hold for it."""
+
+    def check(value: Any) -> Any:
+        given: dict[str, Any] = {name: None if isinstance(value, str) else value}  # where "5" is a number, too
+        try:
+            return getattr(ClientSettings(**given), name)
+        except SettingsError as error:
+            raise _Wrong(str(error).partition(": expected ")[2]) from None
+
+    return check
+
+
 def _port(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 65536:
         raise _Wrong("a TCP port")
@@ -232,20 +269,22 @@ def _port(value: Any) -> int:
 
 
 def _seconds(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-        raise _Wrong("a number of seconds above 0")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= LONGEST:
+        raise _Wrong(f"a number of seconds above 0, up to {LONGEST}")
     return float(value)
-
-
-def _silence(value: Any) -> float:
-    return 0.0 if value == 0 and not isinstance(value, bool) else _seconds(value)
 
 
 def _url(value: Any) -> str:
     text = _text(value)
-    scheme, _, rest = text.partition("://")
-    if scheme.lower() not in ("http", "https") or not rest.strip("/") or any(mark.isspace() for mark in rest):
+    try:
+        parts = urlsplit(text)
+        whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # half a pair of brackets, a port that is none
+        whole = False
+    if not whole or any(mark.isspace() for mark in text):
         raise _Wrong("an address: http://host or https://host, with port and path as needed")
+    if set(re.findall(r"[{}][^{}]*}?", text)) - {"{region}", "{model}"}:
+        raise _Wrong("an address: in braces there may stand region and model")
     return text
 
 
@@ -261,11 +300,20 @@ def _region(value: Any) -> str:
     return text
 
 
-def _texts(value: Any) -> tuple[str, ...]:
+def _variables(value: Any) -> tuple[str, ...]:
     items = [value] if isinstance(value, str) else value
-    if not isinstance(items, list) or not all(isinstance(item, str) and item.strip() for item in items):
+    if not isinstance(items, list):
         raise _Wrong("a string or a list of strings")
-    return tuple(item.strip() for item in items)
+    return tuple(_below(number, _variable, item) for number, item in enumerate(items))
+
+
+def _below(place: int | str, check: Check, value: Any) -> Any:
+    """What a check makes of a value that stands below the one at hand."""
+    try:
+        return check(value)
+    except _Wrong as wrong:
+        wrong.below = (str(place), *wrong.below)
+        raise
 
 
 def _table_of(value: Any) -> dict[str, Any]:
@@ -303,24 +351,25 @@ def _check_json(value: Any, *below: str) -> None:
     elif isinstance(value, list):
         for item in value:
             _check_json(item, *below)
-    elif not isinstance(value, (str, int, float, bool)):
+    elif not isinstance(value, (str, int, float)) or (isinstance(value, float) and not isfinite(value)):
         raise _Wrong("something that JSON has", *below)
 
 
 def _fallbacks(value: Any) -> tuple[Fallback, ...]:
     if not isinstance(value, list):
         raise _Wrong("a list of models, or of tables with region and model")
-    return tuple(_fallback(item) for item in value)
+    return tuple(_below(number, _fallback, item) for number, item in enumerate(value))
 
 
 def _fallback(item: Any) -> Fallback:
-    if isinstance(item, str) and item.strip():
-        return None, item.strip()
-    if isinstance(item, dict) and item and item.keys() <= {"region", "model"}:
-        region, model = (item.get(name) for name in ("region", "model"))
-        if all(part is None or (isinstance(part, str) and part.strip()) for part in (region, model)):
-            return region and _region(region), model and model.strip()
-    raise _Wrong("a list of models, or of tables with region and model")
+    asked = {"model": item} if isinstance(item, str) else item
+    if not isinstance(asked, dict) or not asked:
+        raise _Wrong("a model, or a table with region and model")
+    for name in asked:
+        if name not in _FALLBACK:
+            raise _Unknown(", ".join(_FALLBACK), name)
+    checked = {name: _below(name, _FALLBACK[name], value) for name, value in asked.items()}
+    return checked.get("region"), checked.get("model")
 
 
 _SECRETS = frozenset({"access_key_id", "secret_access_key", "session_token", "bearer_token", "api_key"})
@@ -333,20 +382,24 @@ _TOP: Mapping[str, Check] = {
     "models": _table_of,
     "server": _table_of,
 }
+_FALLBACK: Mapping[str, Check] = {
+    "region": _region,
+    "model": _text,
+}
 _BACKEND: Mapping[str, Check] = {
     "region": _region,
     "profile": _text,
-    "access_key_id_env": _text,
-    "secret_access_key_env": _text,
-    "session_token_env": _text,
-    "bearer_token_env": _text,
+    "access_key_id_env": _variable,
+    "secret_access_key_env": _variable,
+    "session_token_env": _variable,
+    "bearer_token_env": _variable,
     "endpoint_url": _url,
     "model": _text,
-    "connect_timeout": _seconds,
-    "read_timeout": _seconds,
-    "idle_timeout": _silence,
-    "max_attempts": _whole,
-    "max_connections": _whole,
+    "connect_timeout": _setting("connect_timeout"),
+    "read_timeout": _setting("read_timeout"),
+    "idle_timeout": _setting("idle_timeout"),
+    "max_attempts": _setting("max_attempts"),
+    "max_connections": _setting("max_connections"),
 }
 _MODEL: Mapping[str, Check] = {
     "model": _text,
@@ -358,7 +411,7 @@ _MODEL: Mapping[str, Check] = {
 _SERVER: Mapping[str, Check] = {
     "host": _text,
     "port": _port,
-    "api_key_env": _texts,
+    "api_key_env": _variables,
     "server_credentials": _switch,
     "carry_reasoning": _one_of("store", "ids", "none"),
     "max_body_bytes": _whole,
@@ -391,6 +444,7 @@ def _check_backends(read: Configuration) -> None:
 
 def _check_models(read: Configuration) -> None:
     for name, model in read.models.items():
+        _check_extra(read, name, model)
         if model.backend is not None and model.backend not in read.backends:
             read.refuse("names a backend that is not in this file", "models", name, "backend")
         if model.model in read.models and model.model != name:
@@ -399,3 +453,16 @@ def _check_models(read: Configuration) -> None:
             alias = read.models.get(other or "")
             if alias is not None and alias.backend not in (None, model.backend):
                 read.refuse("stay within one backend: give region and model", "models", name, "fallbacks")
+
+
+def _check_extra(read: Configuration, name: str, model: Model) -> None:
+    """Have a request built with the options that every call is given: what the builder refuses is said now."""
+    options, _ = split_body(model.extra)
+    try:
+        build_request(model.model, _ANY_QUESTION, **options)
+    except InvalidRequestError as error:
+        place = (error.field or "").removeprefix("extra.").split(".")
+        read.refuse(f"is refused: {error}", "models", name, "extra", *filter(None, place))
+
+
+_ANY_QUESTION = ({"role": "user", "content": "?"},)

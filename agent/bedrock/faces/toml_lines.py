@@ -1,13 +1,14 @@
 """Where the keys of a TOML file stand, which `tomllib` does not say.
 
-In comes the text of a file that `tomllib` has read without complaint, out goes the line of every table and key. Values are
-skipped, not read; nothing here judges anything.
+In comes the text of a file that `tomllib` has read without complaint, out goes the line of every table, key and item of a
+list; items go by their number. Values are skipped, not read; nothing here judges anything.
 """
 
 from __future__ import annotations
 
-import json
 import re
+import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 Path = tuple[str, ...]
@@ -21,7 +22,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+|\"|'")
 
 
 def key_lines(text: str) -> Mapping[Path, int]:
-    """The line of every table and key, by its full path; lines count from 1."""
+    """The line of every table, key and item, by its full path; lines count from 1, items from 0."""
     scanner = _Scanner(text)
     scanner.scan()
     return scanner.lines
@@ -43,16 +44,26 @@ class _Scanner:
         self.lines: dict[Path, int] = {}
         self._tokens = _tokens(text)
         self._table: Path = ()
+        self._items: Counter[Path] = Counter()
 
     def scan(self) -> None:
         for token in self._tokens:
             if token[0] == "\n":
                 continue
             if token[0] == "[":
-                self._table = self._note((), self._key(next(self._tokens), "]"))
+                self._table = self._header(next(self._tokens))
                 self._skip_line()
             else:
                 self._pair(token, self._table)
+
+    def _header(self, first: Token) -> Path:
+        path, line = self._key(first, "]")
+        table = self._note((), (path, line))
+        if first[0] != "[":
+            return table
+        number = self._items[path]
+        self._items[path] += 1
+        return self._note(table, ((str(number),), line))
 
     def _note(self, table: Path, key: tuple[Path, int]) -> Path:
         path = (*table, *key[0])
@@ -73,12 +84,15 @@ class _Scanner:
     def _pair(self, first: Token, table: Path) -> str:
         """A key and its value; the mark after the value."""
         path = self._note(table, self._key(first, "="))
-        token = next(self._tokens)
-        if token[0] == "{":
-            self._inline_table(path)
-        elif token[0] == "[":
-            self._array()
+        self._inside(next(self._tokens)[0], path)
         return self._skip_value()
+
+    def _inside(self, mark: str, path: Path) -> None:
+        """What is in a value that begins with this mark."""
+        if mark == "{":
+            self._inline_table(path)
+        elif mark == "[":
+            self._array(path)
 
     def _inline_table(self, path: Path) -> None:
         mark = ","
@@ -86,11 +100,15 @@ class _Scanner:
             token = self._next_in_brackets()
             mark = "}" if token[0] == "}" else self._pair(token, path)
 
-    def _array(self) -> None:
-        depth = 1
-        while depth:
-            mark = next(self._tokens)[0]
-            depth += (mark in "[{") - (mark in "]}")
+    def _array(self, path: Path) -> None:
+        number = 0
+        for mark, line in self._tokens:
+            if mark == "]":
+                return
+            if mark == ",":
+                number += 1
+            elif mark != "\n":
+                self._inside(mark, self._note(path, ((str(number),), line)))
 
     def _next_in_brackets(self) -> Token:
         return next(token for token in self._tokens if token[0] != "\n")
@@ -115,6 +133,4 @@ def _tokens(text: str) -> Iterator[Token]:
 
 
 def _unquoted(key: str) -> str:
-    if key.startswith('"'):
-        return str(json.loads(key))
-    return key.strip("'")
+    return next(iter(tomllib.loads(f"{key} = 0")))
