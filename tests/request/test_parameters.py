@@ -164,6 +164,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"extra": {"inferenceConfig": 5}}, "extra.inferenceConfig: not an object"),
     ({"extra": {"system": "be brief"}}, "extra.system: not a list"),
     ({"extra": {"system": ["be brief"]}}, "extra.system: not a list of objects"),
+    ({"extra": {"system": [{"text": 5}]}}, "extra.system: has a text that is none"),
     ({"extra": {"toolConfig": {"tools": 5}}}, "extra.toolConfig: not a list of objects"),
 ]
 

@@ -422,6 +422,8 @@ def check_member(name: str, value: Any) -> None:
     items = value if name == "system" else value.get("tools", []) if name == "toolConfig" else []
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise InvalidRequestError("not a list of objects", field=f"extra.{name}")
+    if name == "system" and not all(isinstance(item.get("text", ""), str) for item in items):
+        raise InvalidRequestError("has a text that is none", field="extra.system")
 
 
 def report_options_without_place(context: Context) -> None:
