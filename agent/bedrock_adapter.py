@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from .bedrock.errors import CONTEXT_OVERFLOW_PATTERNS, OVERLOAD_PATTERNS, THROTTLE_PATTERNS
+    from .bedrock.failures import CONTEXT_OVERFLOW_PATTERNS, OVERLOAD_PATTERNS, THROTTLE_PATTERNS
     from .bedrock.models.profiles import BEDROCK_CONTEXT_LENGTHS, BEDROCK_DEFAULT_CONTEXT_LENGTH
     from .bedrock.response.completion import Completion
 
@@ -62,9 +62,9 @@ _bedrock_control_client_cache = ClientCache()
 _TABLES = {
     "BEDROCK_CONTEXT_LENGTHS": "models.profiles",
     "BEDROCK_DEFAULT_CONTEXT_LENGTH": "models.profiles",
-    "CONTEXT_OVERFLOW_PATTERNS": "errors",
-    "OVERLOAD_PATTERNS": "errors",
-    "THROTTLE_PATTERNS": "errors",
+    "CONTEXT_OVERFLOW_PATTERNS": "failures",
+    "OVERLOAD_PATTERNS": "failures",
+    "THROTTLE_PATTERNS": "failures",
 }
 """Tables that this module shows under its own name, and the room where each stands."""
 

@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "agent"
 
-LEAVES = {"models", "errors", "failures", "blocks", "carriers", "prefixes", "recent", "values"}
+LEAVES = {"models", "errors", "failures", "blocks", "carriers", "prefixes", "patterns", "recent", "values"}
 JOINTS = LEAVES | {"notes"}
 SIBLINGS = {"request", "aws", "response"}
 
@@ -30,13 +30,14 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "request": LEAVES,
     "response": LEAVES,
     "aws": JOINTS,
-    "models": {"values"},
-    "errors": {"failures", "values"},  # one room in two files: the table is loaded at the first failure
+    "models": {"patterns", "values"},
+    "errors": {"failures", "patterns", "values"},  # one room in two files: the table is loaded at the first failure
     "failures": {"errors", "values"},
     "blocks": set(),
-    "carriers": {"blocks"},
+    "carriers": {"blocks", "patterns"},
     "notes": {"values"},
     "prefixes": set(),
+    "patterns": set(),
     "recent": set(),
     "values": set(),
     "testing": set(),

@@ -15,9 +15,6 @@ import urllib3.exceptions as urllib3_errors
 
 from agent.bedrock import errors
 from agent.bedrock.errors import (
-    CONTEXT_OVERFLOW_PATTERNS,
-    OVERLOAD_PATTERNS,
-    THROTTLE_PATTERNS,
     BedrockError,
     InvalidRequestError,
     StreamFaultError,
@@ -28,6 +25,7 @@ from agent.bedrock.errors import (
     is_streaming_access_denied_error,
     is_streaming_unsupported_error,
 )
+from agent.bedrock.failures import CONTEXT_OVERFLOW_PATTERNS, OVERLOAD_PATTERNS, THROTTLE_PATTERNS
 
 OWN = [
     cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, BedrockError)

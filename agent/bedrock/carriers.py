@@ -19,10 +19,11 @@ from hashlib import sha256
 from typing import Any
 
 from .blocks import Block, json_safe
+from .patterns import pattern
 
 # Legal in an id on its own (letters, digits, "_", "-", "." and ":"), free of "|", at which one runtime cuts ids.
 _MARK = ".bedrock1."
-_PACKED = re.compile(r"(?P<id>.*)\.bedrock1\.(?P<payload>[A-Za-z0-9_-]+)", re.DOTALL)
+_PACKED = pattern(r"(?P<id>.*)\.bedrock1\.(?P<payload>[A-Za-z0-9_-]+)", re.DOTALL)
 _MAX_UNPACKED = 4_000_000  # bytes; an id comes from outside and may be hostile
 
 Outline = list[dict[str, Any]]

@@ -23,6 +23,7 @@ import logging
 import re
 from typing import Any, Literal
 
+from .patterns import pattern
 from .values import frozen
 
 logger = logging.getLogger(__name__)
@@ -216,62 +217,20 @@ def is_streaming_unsupported_error(exc: BaseException) -> bool:
 
 
 #: "This model doesn't support tool use in streaming mode." (Llama 4: badlogic/pi-mono#3739)
-_STREAMING_UNSUPPORTED = re.compile(
+_STREAMING_UNSUPPORTED = pattern(
     r"in streaming mode|(?:support|for) (?:response )?streaming|streaming is not supported", re.IGNORECASE
 )
 
 
 def classify_text(message: str) -> Literal["context_overflow", "rate_limit", "overloaded", "unknown"]:
     """What an error message means where nothing but its text is left."""
+    from .failures import CONTEXT_OVERFLOW_PATTERNS, OVERLOAD_PATTERNS, THROTTLE_PATTERNS, matches
+
     if matches(THROTTLE_PATTERNS, message):
         return "rate_limit"
     if matches(CONTEXT_OVERFLOW_PATTERNS, message):
         return "context_overflow"
     return "overloaded" if matches(OVERLOAD_PATTERNS, message) else "unknown"
-
-
-#: The service's words for a conversation that is too long; none of them may fit a throttle's ("Too many tokens, ...").
-CONTEXT_OVERFLOW_PATTERNS: list[re.Pattern[str]] = [
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        r"input is too long",
-        r"prompt is too long",
-        r"input length and .{0,3}max_tokens.{0,3} exceed",
-        r"too many (?:input tokens|total text bytes)",
-        r"exceeds? the (?:maximum|max) (?:number of )?(?:input )?tokens",
-        r"ValidationException.*(?:max input token|input token.*exceed)",
-        # GLM and MiniMax inside "Mantle streaming error" (strands-agents/harness-sdk#3969)
-        r"maximum context length (?:is|of)",
-        r"exceeds? (?:the )?(?:model'?s? )?(?:maximum )?context (?:window|length|limit)",
-        r"context_length_exceeded|model_context_window_exceeded",
-    )
-]
-THROTTLE_PATTERNS: list[re.Pattern[str]] = [
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        r"ThrottlingException",
-        r"TooManyRequestsException",
-        r"ServiceQuotaExceededException",
-        r"Too many concurrent requests",
-        r"Too many (?:requests|tokens)(?: per day)?, please wait",
-        r"rate exceeded",
-    )
-]
-OVERLOAD_PATTERNS: list[re.Pattern[str]] = [
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        r"ModelNotReadyException",
-        r"ModelTimeoutException",
-        r"InternalServerException",
-        r"ServiceUnavailableException",
-        r"\boverloaded\b",
-    )
-]
-
-
-def matches(patterns: list[re.Pattern[str]], text: str) -> bool:
-    """Whether one of the patterns is found in `text`."""
-    return any(pattern.search(text) for pattern in patterns)
 
 
 # --- facts of an exception ----------------------------------------------------------------------------------------------

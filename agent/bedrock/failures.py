@@ -11,7 +11,6 @@ import re
 from typing import Any
 
 from .errors import (
-    CONTEXT_OVERFLOW_PATTERNS,
     TRANSPORT_MODULES,
     BedrockError,
     Failure,
@@ -20,7 +19,6 @@ from .errors import (
     class_names,
     classify_text,
     is_stale_connection_error,
-    matches,
     service_error,
     was_raised_in,
 )
@@ -255,6 +253,50 @@ _CLASSES: dict[str, _Rule] = {
     "builtins.KeyboardInterrupt": _Rule("interrupted"),
     "asyncio.exceptions.CancelledError": _Rule("interrupted"),
 }
+
+
+#: The service's words for a conversation that is too long; none of them may fit a throttle's ("Too many tokens, ...").
+CONTEXT_OVERFLOW_PATTERNS: list[re.Pattern[str]] = [
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"input is too long",
+        r"prompt is too long",
+        r"input length and .{0,3}max_tokens.{0,3} exceed",
+        r"too many (?:input tokens|total text bytes)",
+        r"exceeds? the (?:maximum|max) (?:number of )?(?:input )?tokens",
+        r"ValidationException.*(?:max input token|input token.*exceed)",
+        # GLM and MiniMax inside "Mantle streaming error" (strands-agents/harness-sdk#3969)
+        r"maximum context length (?:is|of)",
+        r"exceeds? (?:the )?(?:model'?s? )?(?:maximum )?context (?:window|length|limit)",
+        r"context_length_exceeded|model_context_window_exceeded",
+    )
+]
+THROTTLE_PATTERNS: list[re.Pattern[str]] = [
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"ThrottlingException",
+        r"TooManyRequestsException",
+        r"ServiceQuotaExceededException",
+        r"Too many concurrent requests",
+        r"Too many (?:requests|tokens)(?: per day)?, please wait",
+        r"rate exceeded",
+    )
+]
+OVERLOAD_PATTERNS: list[re.Pattern[str]] = [
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"ModelNotReadyException",
+        r"ModelTimeoutException",
+        r"InternalServerException",
+        r"ServiceUnavailableException",
+        r"\boverloaded\b",
+    )
+]
+
+
+def matches(patterns: list[re.Pattern[str]], text: str) -> bool:
+    """Whether one of the patterns is found in `text`."""
+    return any(pattern.search(text) for pattern in patterns)
 
 
 @frozen

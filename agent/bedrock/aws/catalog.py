@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ..patterns import pattern
 from ..values import frozen
 
 logger = logging.getLogger(__name__)
@@ -194,7 +194,7 @@ def _copied(models: list[Model]) -> list[Model]:
 
 # --- names ------------------------------------------------------------------------------------------------------------
 
-_MODEL_ARN = re.compile(r"foundation-model/(?P<model>(?P<provider>[^.]+).*)")
+_MODEL_ARN = pattern(r"foundation-model/(?P<model>(?P<provider>[^.]+).*)")
 
 
 def provider_from_arn(arn: str) -> str:
@@ -270,7 +270,7 @@ def _ask(control_client: Any, arn: str) -> None:
 _PROBE_TEXT = "data " * 12_000
 """60 kB; the service refuses it by its window only where that is small, so None is the usual answer."""
 
-_TOO_LONG = re.compile(r"prompt is too long: \d+ tokens > (?P<maximum>\d+) maximum")
+_TOO_LONG = pattern(r"prompt is too long: \d+ tokens > (?P<maximum>\d+) maximum")
 
 _SMALLEST_WINDOW = 1024
 """Tokens; a smaller number in the text is no window."""

@@ -7,10 +7,11 @@ before they are signed. Other endpoint URLs are left alone.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-_CALL = re.compile(r"/model/(?P<model>[^/?]+)/(?P<operation>converse|converse-stream)$")
+from ..patterns import pattern
+
+_CALL = pattern(r"/model/(?P<model>[^/?]+)/(?P<operation>converse|converse-stream)$")
 
 
 def base_url(endpoint_url: str | None, region: str) -> str | None:

@@ -14,6 +14,7 @@ from hashlib import blake2b
 from typing import Any
 
 from ..notes import NO_NOTES, noted, notes_of_request
+from ..patterns import pattern
 from ..values import frozen
 
 Kwargs = dict[str, Any]
@@ -46,8 +47,8 @@ class TakeBack:
 def refused_by(text: str, kwargs: Mapping[str, Any]) -> TakeBack | None:
     """What the service's words take issue with, if it may be taken back and stands in the request."""
     asked = dict(kwargs)
-    for pattern, read in _PATTERNS:
-        match = pattern.search(text)
+    for words, read in _PATTERNS:
+        match = words.search(text)
         take_back = read(match, kwargs) if match is not None else None
         if take_back is not None and without(asked, take_back) is not asked:
             return take_back
@@ -344,7 +345,7 @@ def _bound(match: re.Match[str], _: Mapping[str, Any]) -> TakeBack:
 
 
 def _pattern(text: str, read: Read) -> tuple[re.Pattern[str], Read]:
-    return re.compile(text, re.IGNORECASE), read
+    return pattern(text, re.IGNORECASE), read
 
 
 #: The service's words; the first that names something which stands in the request decides.

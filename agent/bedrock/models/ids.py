@@ -6,9 +6,9 @@ cannot be understood is passed through with empty parts, because the service kno
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
+from ..patterns import pattern
 from ..values import frozen
 
 PROVIDERS = frozenset({
@@ -21,12 +21,12 @@ GEOGRAPHIES = frozenset({
     "global", "us", "us-gov", "eu", "apac", "ap", "jp", "au", "ca", "cn", "sa", "me", "af", "uk", "il", "in",
 })  # fmt: skip
 
-_ARN = re.compile(
+_ARN = pattern(
     r"arn:(?P<partition>aws[a-z-]*):(?P<service>bedrock|sagemaker):(?P<region>[a-z0-9-]*):(?P<account>[0-9]*):"
     r"(?P<kind>[a-z-]+)/(?P<resource>.+)"
 )
 _MODEL_BEARING_KINDS = frozenset({"foundation-model", "inference-profile", "custom-model", "default-prompt-router"})
-_TAIL = re.compile(r"(?:-(?P<date>20\d{6}))?(?:-(?P<version>v\d+(?::[a-z0-9:]+)?))?$")
+_TAIL = pattern(r"(?:-(?P<date>20\d{6}))?(?:-(?P<version>v\d+(?::[a-z0-9:]+)?))?$")
 
 
 @frozen

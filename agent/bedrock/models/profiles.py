@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
+from ..patterns import pattern
 from ..values import changed, frozen
 from .ids import PROVIDERS, ModelId, split_model_id
 
@@ -622,8 +623,8 @@ def profile_for(model: str, base_model: str | None = None) -> ModelProfile:
 
 _TELLING = len("moonshot")  # of "moonshotai", which its rows spell as an option
 _NEWEST = (999,)
-_CLAUDE_VERSION = re.compile(r"claude(?:-[a-z]+)*(?:-(\d{1,2}))?(?:-(\d{1,2}))?(?!\d)")
-_DOTTED_VERSION = re.compile(r"(\d+)(?:\.(\d+))?")
+_CLAUDE_VERSION = pattern(r"claude(?:-[a-z]+)*(?:-(\d{1,2}))?(?:-(\d{1,2}))?(?!\d)")
+_DOTTED_VERSION = pattern(r"(\d+)(?:\.(\d+))?")
 _BARE_NAMES = (("claude", "anthropic"), ("nova", "amazon"), ("llama", "meta"))
 
 

@@ -7,7 +7,6 @@ is hashed, so that "my.tool" and "my/tool" stay different and the same history g
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from hashlib import sha256
 from math import isfinite
@@ -15,17 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from ..blocks import is_too_deep
 from ..carriers import unpack_call_id
+from ..patterns import pattern
 from .reading import as_mapping, is_blank
 
 if TYPE_CHECKING:
     from ..models.profiles import ModelProfile
     from .context import Block, Context
 
-_LEGAL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_LEGAL_NAME_WITHOUT_HYPHEN = re.compile(r"[a-zA-Z0-9_]{1,64}")
-_LEGAL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_LEGAL_WIDE_ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
-_ILLEGAL = re.compile(r"[^a-zA-Z0-9_]+")
+_LEGAL_NAME = pattern(r"[a-zA-Z0-9_-]{1,64}")
+_LEGAL_NAME_WITHOUT_HYPHEN = pattern(r"[a-zA-Z0-9_]{1,64}")
+_LEGAL_ID = pattern(r"[a-zA-Z0-9_-]{1,64}")
+_LEGAL_WIDE_ID = pattern(r"[a-zA-Z0-9_.:-]{1,64}")
+_ILLEGAL = pattern(r"[^a-zA-Z0-9_]+")
 _ALIAS_STEM = 48
 
 

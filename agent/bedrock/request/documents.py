@@ -5,8 +5,9 @@ In come turns; out come the same turns with legal document names. Content is nev
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
+
+from ..patterns import pattern
 
 if TYPE_CHECKING:
     from .context import Block, Context, Turn
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 _NAME_LIMIT = 200
 _UNNAMED = "document"
 # Tabs, full-width spaces, dots and double spaces are refused (thread generative-ai-use-cases 1671); "_" works (opencode 48756).
-_ILLEGAL = re.compile(r"[^A-Za-z0-9 \-()\[\]_]+")
-_SPACES = re.compile(r" {2,}")
+_ILLEGAL = pattern(r"[^A-Za-z0-9 \-()\[\]_]+")
+_SPACES = pattern(r" {2,}")
 BESIDE_TEXT = "See the attached document."
 
 

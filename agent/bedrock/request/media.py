@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequestError
+from ..patterns import pattern
 from ..recent import Recent
 from ..values import frozen
 
@@ -57,8 +58,8 @@ _MAGIC = (
     (b"GIF87a", "gif"),
     (b"GIF89a", "gif"),
 )
-_DATA_URL = re.compile(r"data:(?P<type>[^;,]*)(?P<parameters>(?:;[^;,]*)*),", re.IGNORECASE)
-_WHITE_SPACE = re.compile(r"\s+")
+_DATA_URL = pattern(r"data:(?P<type>[^;,]*)(?P<parameters>(?:;[^;,]*)*),", re.IGNORECASE)
+_WHITE_SPACE = pattern(r"\s+")
 
 
 @frozen

@@ -6,13 +6,13 @@ refuses is left out and reported; what could never be right raises with the opti
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequestError
 from ..models.ids import split_model_id
+from ..patterns import pattern
 from .options import CONVERSE_MEMBERS
 from .reading import as_mapping, clean_text, is_blank, plain_json, whole_number
 from .thinking import REASONING_FIELDS, Wish, thinking_fields, thinks
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _MAX_STOP_SEQUENCES = 2500
 _MAX_METADATA_PAIRS = 16
-_METADATA_TEXT = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,\-.]*")
+_METADATA_TEXT = pattern(r"[a-zA-Z0-9\s:_@$#=/+,\-.]*")
 _LIST_MEMBERS = frozenset({"system", "additionalModelResponseFieldPaths"})
 _TIERS = {"priority": "priority", "flex": "flex", "reserved": "reserved", "default": None, "auto": None,
           "standard": None, "standard_only": None}  # fmt: skip

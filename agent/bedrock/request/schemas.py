@@ -7,10 +7,10 @@ grammar refuses move into the description, so that the model still reads them. T
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..patterns import pattern
 from .reading import as_mapping, plain_json
 
 EMPTY_OBJECT_SCHEMA: dict[str, Any] = {"type": "object", "properties": {}}
@@ -23,7 +23,7 @@ _REFUSED_CONSTRAINTS = frozenset({
 _STRING_FORMATS = frozenset({
     "date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid",
 })  # fmt: skip
-_REFUSED_PATTERN = re.compile(r"\(\?[=!<]|\\[1-9]")
+_REFUSED_PATTERN = pattern(r"\(\?[=!<]|\\[1-9]")
 _SCHEMA_MAPS = ("properties", "$defs", "definitions")
 _SCHEMA_LISTS = ("anyOf", "allOf", "oneOf", "prefixItems")
 _DATA_KEYS = frozenset({"enum", "const", "default", "examples", "required", "type"})

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..patterns import pattern
 from .events import BlockStop, Event, TextDelta, ToolArgumentsDelta, ToolCallStart
 
 if TYPE_CHECKING:
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     from .completion import Completion, Message
     from .decoder import Decoder
 
-_WRAPPER = re.compile(r'\s*\{\s*"value"\s*:\s*')
+_WRAPPER = pattern(r'\s*\{\s*"value"\s*:\s*')
 _LONGEST_WRAPPER = 100
 _CLOSING = " \t\r\n}"
-_FENCED = re.compile(r"```(?:json)?[ \t]*\n(?P<inside>.*?)\n?[ \t]*```", re.DOTALL)
+_FENCED = pattern(r"```(?:json)?[ \t]*\n(?P<inside>.*?)\n?[ \t]*```", re.DOTALL)
 
 
 class StructuredDecoder:
