@@ -215,8 +215,8 @@ def test_signed_and_redacted_reasoning_survives_a_tool_round_trip(
     else:
         message = client.chat.completions.create(model=CLAUDE, messages=USER, tools=[WEATHER]).choices[0].message
     results = [{"role": "tool", "tool_call_id": call.id, "content": "Sunny"} for call in message.tool_calls]
-    if carry == "ids":  # another process answers the second turn
-        client = connect(fake, carry_reasoning="ids")
+    if carry != "none":  # the second turn is another client's, as if of another process where ids carry
+        client = connect(fake, carry_reasoning=carry)
     client.chat.completions.create(model=CLAUDE, messages=[*USER, keep(message), *results], tools=[WEATHER])
     _, assistant, answered = fake.requests[1].body["messages"]
     reasoning, redacted, *calls = assistant["content"]

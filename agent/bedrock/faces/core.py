@@ -14,7 +14,7 @@ from itertools import takewhile
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..carriers import ReasoningStore, pack_call_id
+from ..carriers import REMEMBERED, pack_call_id
 from ..errors import InvalidRequestError, SettingsError
 from ..request.options import split_body
 from .chunks import Chunk, ChunkMaker, chunks_of
@@ -97,7 +97,8 @@ class ChatCore:
             raise SettingsError(f'carry_reasoning is {carry!r}: expected "store", "ids" or "none"')
         self.bedrock = bedrock
         self._packs_ids = carry == "ids"
-        self._store = ReasoningStore() if carry == "store" else None
+        # One for the process: a runtime may make a client for every call, or have a sync and an async one.
+        self._store = REMEMBERED if carry == "store" else None
 
     def complete(self, request: ChatRequest, **options: Any) -> Completion:
         """The whole answer; `options` are those of `Bedrock.complete` beside the request's own."""
