@@ -28,7 +28,7 @@ RUNTIMES: Mapping[str, tuple[str, ...]] = {
     "pydantic-ai": ("pydantic-ai-slim[openai]==2.68.0", "openai==3.52.0"),
     "openai-agents": ("openai-agents==0.24.0", "openai==3.52.0"),
     "langchain": ("langchain-openai==1.7.3", "langgraph==1.2.22", "langchain==1.4.7", "openai==3.52.0"),
-    "instructor": ("instructor==1.17.0", "openai==3.52.0"),
+    "instructor": ("instructor==1.17.0", "openai==3.3.0"),
     "smolagents": ("smolagents[openai]==1.26.0", "openai==3.52.0"),
     # LiteLLM needs mcp for any call with tools, and does not ask for it.
     "litellm": ("litellm==1.106.2", "openai==2.54.0", "mcp==2.3.0"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from workshop.runtimes import RUNTIMES
+from workshop.runtimes import RUNTIMES, scenes_table
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs" / "runtimes").glob("*.md"))
@@ -42,4 +42,10 @@ def test_the_versions_are_those_that_play() -> None:
     table = (ROOT / "docs" / "runtimes" / "README.md").read_text(encoding="utf-8")
     for name, wishes in RUNTIMES.items():
         version = wishes[0].partition("==")[2]
-        assert version.rpartition(".")[0] in table, f"{name} {version}"
+        page = next(page for page in PAGES if page.stem == name.rstrip("23")).read_text(encoding="utf-8")
+        assert version in table, f"{name} {version}"
+        assert version in page, f"{name} {version}"
+
+
+def test_the_table_of_scenes_is_that_of_the_players() -> None:
+    assert scenes_table() in (ROOT / "docs" / "runtimes" / "README.md").read_text(encoding="utf-8")
