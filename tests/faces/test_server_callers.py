@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
+import textwrap
 import threading
 from pathlib import Path
 from typing import Any
@@ -306,6 +309,14 @@ def test_a14_the_health_of_a_gateway_is_that_it_answers() -> None:
         with fake.refusing():
             fake.drop_connections()
             assert comes_true(lambda: served.http.get("/healthz").status_code == 503)
+
+
+def test_the_health_check_of_the_compose_file_tells_healthy_from_failing(served: Served) -> None:
+    text = (Path(__file__).resolve().parents[2] / "compose.yaml").read_text(encoding="utf-8")
+    check = text.partition("- |\n")[2].partition("      interval:")[0]
+    health = textwrap.dedent(check).replace("8080", str(served.port))
+    assert subprocess.run([sys.executable, "-I", "-c", health], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-I", "-c", health.replace("z", "")], check=False).returncode == 1
 
 
 def test_a_missing_variable_is_said_when_the_server_starts(tmp_path: Path) -> None:
