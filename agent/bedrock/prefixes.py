@@ -22,12 +22,22 @@ class NotPlainError(TypeError):
 class Known(Generic[Value]):
     """The first `count` items gave `value`; `keep` is the number of items to keep a value of, 0 for none."""
 
-    __slots__ = ("count", "keep", "value")
+    __slots__ = ("entry", "key", "keep")
 
-    def __init__(self, count: int, value: Value | None, keep: int) -> None:
-        self.count = count
-        self.value = value
+    def __init__(self, keep: int, key: Hashable = None, entry: _Entry[Value] | None = None) -> None:
         self.keep = keep
+        self.key = key
+        self.entry = entry
+
+    @property
+    def count(self) -> int:
+        """How many items are known."""
+        return len(self.entry.items) if self.entry is not None else 0
+
+    @property
+    def value(self) -> Value | None:
+        """What they gave."""
+        return self.entry.value if self.entry is not None else None
 
 
 class Prefixes(Generic[Value]):
@@ -51,29 +61,31 @@ class Prefixes(Generic[Value]):
         """What is known of the longest beginning that gave a value on the same `basis`."""
         end = len(items) - self._apart
         if len(items) < self._least:
-            return Known(0, None, 0)
+            return Known(0)
         seen = False
         for count in range(end, max(end - self._gained, 0), -1):
             key = (count, basis, *_few_texts(items[count - 1]))
             entry = self._kept.get(key)
             if entry is not None and entry.is_beginning_of(items):
-                self._kept[key] = self._kept.pop(key, entry)
-                return Known(count, entry.value, end)
+                self._kept[key] = self._kept.pop(key, entry)  # the newest is the last
+                return Known(end, key, entry)
             seen = seen or key in self._seen
         if not seen:
             self._note((end, basis, *_few_texts(items[end - 1])))
-        return Known(0, None, end if seen else 0)
+        return Known(end if seen else 0)
 
     def keep(
         self, items: Sequence[Any], known: Known[Value], value: Value, weight: int, basis: Hashable = None
     ) -> None:
         """Keep the value of the first `known.keep` items, in place of what `known` says of fewer of them."""
-        older = self._kept.pop((known.count, basis, *_few_texts(items[known.count - 1])), None) if known.count else None
-        copied = older.items if older is not None else []
+        copied = known.entry.items if known.entry is not None else []
         try:
             copied = [*copied, *(snapshot(item) for item in items[len(copied) : known.keep])]
         except (NotPlainError, RecursionError):
             return
+        # What another thread keeps under the key by now may be of another conversation.
+        if known.entry is not None and self._kept.get(known.key) is known.entry:
+            self._kept.pop(known.key, None)
         self._kept[(known.keep, basis, *_few_texts(items[known.keep - 1]))] = _Entry(copied, value, weight)
         while sum(entry.weight for entry in list(self._kept.values())) > self._limit:
             for oldest in list(self._kept)[:1]:

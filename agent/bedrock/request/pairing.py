@@ -30,6 +30,7 @@ def repair_tool_exchanges(turns: list[Turn], context: Context) -> list[Turn]:
 
 def exchanges_are_legal(turns: list[Turn], context: Context) -> bool:
     """Whether all calls and results pair up as the service wants them."""
+    unique = not context.profile.repeated_call_ids
     used: set[str] = set()
     expected: list[str] = []
     for turn in turns:
@@ -41,10 +42,11 @@ def exchanges_are_legal(turns: list[Turn], context: Context) -> bool:
             return False
         elif turn.role == "assistant":
             expected = _client_calls(turn)
-            if _results_of_strangers(turn) or len(set(expected)) < len(expected) or not used.isdisjoint(expected):
+            ids = set(expected)
+            if _results_of_strangers(turn) or len(ids) < len(expected) or not used.isdisjoint(ids):
                 return False
-            if not context.profile.repeated_call_ids:
-                used.update(expected)
+            if unique:
+                used |= ids
     return not expected
 
 
@@ -54,13 +56,14 @@ def _client_calls(turn: Turn) -> list[str]:
 
 def _answers(turn: Turn, expected: list[str], context: Context) -> bool:
     """Whether the turn begins with exactly the expected results, cache points aside; notes other content beside them."""
-    found: list[str] = []
+    found = [block["toolResult"]["toolUseId"] for block in turn.blocks if "toolResult" in block]
+    if len(found) == len(turn.blocks):
+        return found == expected
     other_content = False
     for block in turn.blocks:
         if "toolResult" in block:
             if other_content:
                 return False
-            found.append(block["toolResult"]["toolUseId"])
         elif "toolUse" in block:
             return False
         elif "cachePoint" not in block:

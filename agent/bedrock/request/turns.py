@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from operator import eq
 from typing import Any
 
 from ..models.profiles import EVERY_KIND
@@ -199,7 +200,8 @@ def _folded(block: Block) -> Block:
 
 def merge_turns_of_one_role(turns: list[Turn], _: Context) -> list[Turn]:
     """Neighbours of one role are one turn: roles have to alternate."""
-    if all(turns[i].role != turns[i - 1].role for i in range(1, len(turns))):
+    roles = [turn.role for turn in turns]
+    if not any(map(eq, roles, roles[1:])):
         return turns
     merged: list[Turn] = []
     for turn in turns:
@@ -279,7 +281,7 @@ def part_results_from_content(turns: list[Turn], context: Context) -> list[Turn]
 
 def _first_foreign(turn: Turn, allowed: frozenset[str]) -> int | None:
     """The position of the first block that may not share a turn with tool results; None when all may, or there are none."""
-    if not any("toolResult" in block for block in turn.blocks):
+    if len(turn.blocks) < 2 or not any("toolResult" in block for block in turn.blocks):
         return None
     for position, block in enumerate(turn.blocks):
         if "toolResult" in block or "cachePoint" in block:
