@@ -54,8 +54,8 @@ def _told(messages: Iterable[Any], plain: Callable[[list[ChatMessage]], list[dic
     """OpenAI's messages: calls and results as such, `plain` for what is between them."""
     between: list[ChatMessage] = []
     waiting: list[dict[str, Any]] = []
-    for message in messages:
-        message = ChatMessage.from_dict(message) if isinstance(message, dict) else message
+    for given in messages:
+        message = ChatMessage.from_dict(given) if isinstance(given, dict) else given
         if calls := _calls(message):
             said = between.pop() if between and between[-1].role == MessageRole.ASSISTANT else None
             yield from _results(waiting, _NONE)

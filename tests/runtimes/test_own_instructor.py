@@ -50,8 +50,8 @@ def test_a_wrong_object_is_asked_for_again() -> None:
 
 
 def test_a_context_overflow_is_not_asked_again_and_names_its_code() -> None:
-    with FakeBedrock(lambda request: Refusal("ValidationException", "Input is too long for requested model.")) as fake:
-        with pytest.raises(InstructorRetryException) as caught:
-            Player(Stage(fake)).patched().chat.completions.create(response_model=City, **ASKED)
+    too_long = Refusal("ValidationException", "Input is too long for requested model.")
+    with FakeBedrock(lambda request: too_long) as fake, pytest.raises(InstructorRetryException) as caught:
+        Player(Stage(fake)).patched().chat.completions.create(response_model=City, **ASKED)
     assert "context_length_exceeded" in str(caught.value)
     assert len(fake.requests) == 1
