@@ -31,13 +31,13 @@ from .notes import NO_NOTES, CallNotes, notes_of_answer
 from .response.accumulator import Accumulator
 from .response.completion import MALFORMED_STOP_REASONS, Completion
 from .response.decoder import Decoder
-from .response.structured import StructuredDecoder, with_parsed_answer
 from .values import field, frozen
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from .response.events import Event, StreamFault
+    from .response.structured import StructuredDecoder
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,10 @@ class ChatStream:
         return self._accumulator.request_id
 
     def follow(self, through: Callable[[Iterator[Event], Accumulator], Iterator[Event]]) -> Self:
-        """Let `through` stand between the pump and the reader: it hands every event on, and sees how they end."""
+        """Let `through` stand between the pump and the reader: it hands every event on, and sees how they end.
+
+        What it gives may have a `left()`, to be told when the stream is closed: the reader may never ask again.
+        """
         self._events = through(self._events, self._accumulator)
         return self
 
@@ -120,6 +123,9 @@ class ChatStream:
         if not self._accumulator.complete:
             self._interrupted.set()
         _close(self._raw)
+        left = getattr(self._events, "left", None)
+        if left is not None:
+            left()
 
     def completion(self) -> Completion:
         """The completion of the whole answer; what is left of the stream is read first."""
@@ -249,13 +255,21 @@ def _stream_fault(fault: StreamFault, accumulator: Accumulator) -> StreamFaultEr
 def _decoder(notes: CallNotes, tool_names: Any) -> Decoder | StructuredDecoder:
     decode = Decoder(tool_names or notes.tool_names)
     form = notes.answer_form
-    return StructuredDecoder(decode, form) if form is not None and form.tool_name else decode
+    if form is None or not form.tool_name:
+        return decode
+    from .response.structured import StructuredDecoder
+
+    return StructuredDecoder(decode, form)
 
 
 def _final(completion: Completion, notes: CallNotes) -> Completion:
     if notes.reasoning_store is not None:
         notes.reasoning_store.remember(completion.message)
-    return completion if notes.answer_form is None else with_parsed_answer(completion, notes.answer_form)
+    if notes.answer_form is None:
+        return completion
+    from .response.structured import with_parsed_answer
+
+    return with_parsed_answer(completion, notes.answer_form)
 
 
 def _accumulator(answer: Any, notes: CallNotes) -> Accumulator:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import gc
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from agent.bedrock import AsyncBedrock
 from agent.bedrock.faces.client import Bedrock
 from agent.bedrock.faces.hooks import CallDetails
 from agent.bedrock.testing import Cut, FakeBedrock, Refusal, Reply, StreamException, Text, Usage
@@ -117,6 +120,62 @@ def test_a_stream_that_its_reader_leaves_is_interrupted(
     assert heard.names == ["on_request", "on_response"]
     assert heard.last.outcome == "interrupted"
     assert heard.last.finish_reason is None
+
+
+@pytest.mark.parametrize("events_read", [0, 1, 3])
+def test_a_stream_that_is_closed_is_told_of_although_somebody_keeps_it(
+    serve: Serve, bedrock_at: BedrockAt, heard: Heard, events_read: int
+) -> None:
+    with bedrock_at(serve(Reply(Text(["a"] * 50), pace=0.01)), **heard.hooks()).stream(NOVA, USER) as stream:
+        for _ in range(events_read):
+            next(stream)
+    assert heard.names == ["on_request", "on_response"]
+    assert heard.last.outcome == "interrupted"
+    assert stream.completion().bedrock.interrupted
+    assert len(heard) == 2
+
+
+def test_a_stream_that_another_thread_closes_is_told_of_once(serve: Serve, bedrock_at: BedrockAt, heard: Heard) -> None:
+    fake = serve(lambda _: Reply(Text(["a"] * 200), pace=0.001))
+    bedrock = bedrock_at(fake, **heard.hooks())
+    for wait in (0.0, 0.01, 0.02, 0.03):
+        stream = bedrock.stream(NOVA, USER)
+        threading.Timer(wait, stream.close).start()
+        assert stream.completion().bedrock.interrupted
+    gc.collect()
+    assert heard.names == ["on_request", "on_response"] * 4
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("own", ["create", "complete"])
+def test_a_task_that_is_cancelled_has_interrupted_its_call(
+    serve: Serve, bedrock_at: BedrockAt, heard: Heard, stream: bool, own: str
+) -> None:
+    fake = serve(Reply("late", delay=30))
+    bedrock = AsyncBedrock.over(bedrock_at(fake, **heard.hooks()))
+
+    async def ask() -> None:
+        if own == "create":
+            await bedrock.chat.completions.create(model=NOVA, messages=USER, stream=stream)
+        elif stream:
+            await bedrock.stream(NOVA, USER).completion()
+        else:
+            await bedrock.complete(NOVA, USER)
+
+    async def scene() -> None:
+        task = asyncio.create_task(ask())
+        assert await asyncio.to_thread(fake.wait_for, lambda fake: fake.requests)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert await asyncio.to_thread(fake.wait_for, lambda fake: not fake.open_connections, 1)
+        while len(heard) < 2:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(scene(), 5))
+    bedrock.close()
+    assert heard.names == ["on_request", "on_error"]
+    assert (heard.last.outcome, heard.last.kind) == ("interrupted", "interrupted")
+    assert len(fake.requests) == 1
 
 
 def test_a_hook_that_raises_does_no_harm(serve: Serve, bedrock_at: BedrockAt, caplog: pytest.LogCaptureFixture) -> None:

@@ -136,13 +136,8 @@ class AsyncBedrock:
     @_signed_like(Bedrock.complete)
     async def complete(self, *args: Any, **kwargs: Any) -> Completion:
         """`Bedrock.complete`, awaited; cancelled, it returns at once, and its connection is closed."""
-        check, hold = kwargs.pop("on_interrupt_check", None), Hold()
-        call = self._workers.run(hold.over(partial(self.sync.complete, *args, **kwargs)))
-        try:
-            return await (call if check is None else _unless(check, call))
-        except BaseException:
-            hold.give_up()
-            raise
+        check = kwargs.pop("on_interrupt_check", None)
+        return await answered(self._workers, partial(self.sync.complete, *args, **kwargs), check)
 
     @_signed_like(Bedrock.stream)
     def stream(self, *args: Any, **kwargs: Any) -> AsyncChatStream:
@@ -340,6 +335,17 @@ def _drive(open_stream: Callable[[], ChatStream], relay: Relay) -> None:
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is for who iterates
         end = End(error)
     relay.end(end)
+
+
+async def answered(workers: Workers, work: Callable[[], R], check: Callable[[], Any] | None = None) -> R:
+    """What the work gives in a worker; cancelled, this returns at once, and the work's connection is closed."""
+    hold = Hold()
+    call = workers.run(hold.over(work))
+    try:
+        return await (call if check is None else _unless(check, call))
+    except BaseException:
+        hold.give_up()
+        raise
 
 
 async def _unless(check: Callable[[], Any], call: Coroutine[Any, Any, R]) -> R:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from .aio import AsyncChatStream
+from .aio import AsyncChatStream, answered
 from .callbacks import Callbacks
 from .chunks import CompletionChunk, async_chunks_of, chunk_namespace
 from .completions import read_call
@@ -46,7 +46,7 @@ class AsyncCompletions:
         """
         call = read_call({"model": model, "messages": messages, "tools": tools, "stream": stream, **options})
         if not call.streamed:
-            return await self._workers.run(partial(self.core.complete, call.request))
+            return await answered(self._workers, partial(self.core.complete, call.request))
         open_stream = partial(self.core.open, call.request)
         opened = await AsyncChatStream(open_stream, Callbacks(**call.callbacks), self._workers)
         if call.request.stream:

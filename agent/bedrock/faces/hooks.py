@@ -7,11 +7,12 @@ counts as a failure, one that its reader leaves as interrupted. A hook that rais
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from ..errors import Kind, classify
+from ..errors import CallInterruptedError, Kind, classify
 from ..notes import notes_of_answer
 from ..response.events import Event, ReasoningDelta, TextDelta, ToolCallStart
 from ..values import changed, frozen
@@ -104,7 +105,7 @@ class HookedCall(UnhookedCall):
         self._details = details
         self._begun = time.perf_counter()
         self._first_token: float | None = None
-        self._over = False
+        self._untold = threading.Lock()  # whoever gets it tells: a reader, another thread that closes, the collector
 
     def __enter__(self) -> Self:
         _tell(self._hooks.on_request, self._details)
@@ -139,9 +140,8 @@ class HookedCall(UnhookedCall):
         self._failed(error, accumulator.completion())
 
     def _finished(self, completion: Completion, attempts: int) -> None:
-        if self._over:
+        if not self._untold.acquire(blocking=False):
             return
-        self._over = True
         interrupted = completion.bedrock.interrupted
         details = changed(
             self._counted(completion),
@@ -152,15 +152,16 @@ class HookedCall(UnhookedCall):
         _tell(self._hooks.on_response, details)
 
     def _failed(self, error: BaseException, partial: Completion | None = None) -> None:
-        if self._over:
+        if not self._untold.acquire(blocking=False):
             return
-        self._over = True
+        attempts = attempts_of(error)
+        error = _own_reason(error)
         failure = classify(error)
         counted = self._timed() if partial is None else self._counted(partial)
         details = changed(
             counted,
             outcome="interrupted" if failure.kind == "interrupted" else "failed",
-            attempts=attempts_of(error),
+            attempts=attempts,
             request_id=failure.request_id or counted.request_id,
             kind=failure.kind,
             error=type(error).__name__,
@@ -217,8 +218,18 @@ class _Followed:
             self._call.token()
         return event
 
-    def __del__(self) -> None:
+    def left(self) -> None:
+        """The reader has closed the stream, and may never ask again."""
         self._call.stream_ended(self._accumulator, self._attempts)
+
+    __del__ = left
+
+
+def _own_reason(error: BaseException) -> BaseException:
+    """What ended the call: where nobody waits for it any more, its error is only what woke its thread."""
+    from ..aws.cancel import is_given_up
+
+    return CallInterruptedError("nobody waited for the call any more") if is_given_up() else error
 
 
 def attempts_of(told: Any) -> int:
