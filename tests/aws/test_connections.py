@@ -250,3 +250,33 @@ def test_the_pool_holds_as_many_connections_as_are_set(fake: FakeBedrock) -> Non
         list(pool.map(Together(6).read, [client] * 6))
     assert fake.wait_for(lambda running: running.open_connections <= 3)
     client.close()
+
+
+# --- addresses --------------------------------------------------------------------------------------------------------
+
+
+def test_an_address_is_taken_apart_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from urllib3 import poolmanager
+
+    parsed: list[str] = []
+    genuine = poolmanager.parse_url
+    monkeypatch.setattr(poolmanager, "parse_url", lambda url: (parsed.append(url), genuine(url))[1])
+    with FakeBedrock(lambda request: Reply(Text("Hello"))) as fake:
+        client = our_client(fake)
+        for _ in range(3):
+            client.converse(**QUESTION)
+        client.close()
+    assert parsed == []
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1/a", "https://[::1]:2/b?c=d", "https://host.example/model/x%3A0/converse"]
+)
+def test_the_pool_of_an_address_is_the_one_that_urllib3_finds(url: str) -> None:
+    with FakeBedrock(lambda request: Reply(Text("Hello"))) as fake:
+        client = our_client(fake)
+        manager = client._endpoint.http_session._manager
+        assert manager.connection_from_url(url) is super(type(manager), manager).connection_from_url(url)
+        tune_connections(client)
+        assert manager.connection_from_url(url) is super(type(manager), manager).connection_from_url(url)
+        client.close()

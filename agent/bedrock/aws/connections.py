@@ -1,9 +1,10 @@
-"""The connections of a client, made cheaper: trust is read once per client, and a short request is one packet.
+"""The connections of a client, made cheaper: trust is read once per client, a short request is one packet, a head one look.
 
 In comes a client, nothing goes out. urllib3 has a TLS context load the bundle of certificate authorities at every new
 connection, although botocore hands it one context per client: 20 ms of CPU, as much as 20 requests (measured with urllib3
 2.8.0). And urllib3 2 sends headers and body apart, where botocore means to send them as one
-(`AWSConnection._send_output`): two packets, two TLS records, 10 % of a short turn. botocore has no public way to either;
+(`AWSConnection._send_output`): two packets, two TLS records, 10 % of a short turn. It also takes the address apart for
+each request; `heads` has what an answer begins with. botocore has no public way to either;
 what stands here leaves everything as it was where a name is not found. A bundle that changed on disk is read again.
 """
 
@@ -12,8 +13,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
+
+from .heads import quick_response
 
 #: Bytes of a body up to which copying it behind the headers costs less than a second packet.
 JOINED = 32 * 1024
@@ -23,6 +26,7 @@ def tune_connections(client: Any) -> None:
     """Make the client's connections cheaper; doing it twice does nothing."""
     session = getattr(getattr(client, "_endpoint", None), "http_session", None)
     _read_trust_once(session)
+    _read_addresses_once(session)
     _send_as_one(session)
 
 
@@ -82,6 +86,31 @@ def _state_of(path: str) -> tuple[Any, ...] | None:
     return (path, state.st_mtime_ns, state.st_size, state.st_ino)
 
 
+# --- addresses --------------------------------------------------------------------------------------------------------
+
+
+def _read_addresses_once(session: Any) -> None:
+    manager = getattr(session, "_manager", None)
+    if manager is not None and hasattr(manager, "connection_from_host"):
+        kind: Any = type(manager)
+        manager.__class__ = _knowing_manager(kind)
+
+
+@cache
+def _knowing_manager(manager: type[Any]) -> type[Any]:
+    """The class of managers with a memory of the addresses that they were asked for: one per model."""
+    if hasattr(manager, "taken_apart"):
+        return manager
+    from urllib3.util import parse_url
+
+    def connection_from_url(self: Any, url: str, pool_kwargs: dict[str, Any] | None = None) -> Any:
+        parts = self.taken_apart(url)
+        return self.connection_from_host(parts.host, port=parts.port, scheme=parts.scheme, pool_kwargs=pool_kwargs)
+
+    members = {"connection_from_url": connection_from_url, "taken_apart": staticmethod(lru_cache(256)(parse_url))}
+    return type(manager.__name__, (manager,), members)
+
+
 # --- one packet -------------------------------------------------------------------------------------------------------
 
 
@@ -120,5 +149,7 @@ def _joining_pool(pool: type[Any]) -> type[Any]:
             self.held_headers = None
             connection.send(self, held + data)
 
-    joining = type(connection.__name__, (connection,), {"request": request, "send": send, "held_headers": None})
+    members = {"request": request, "send": send, "held_headers": None}
+    members["response_class"] = quick_response(connection.response_class)
+    joining = type(connection.__name__, (connection,), members)
     return type(pool.__name__, (pool,), {"ConnectionCls": joining})

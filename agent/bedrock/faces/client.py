@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..aws import calls, clients
 from ..aws.cache import ClientCache
-from ..aws.credentials import Credentials, environment_values, resolve_region
+from ..aws.credentials import Credentials, environment_digest, resolve_region
 from ..aws.options import CallOptions, split_options
-from ..aws.prewarm import warm_up
 from ..aws.settings import CLIENT_VARIABLES, ClientSettings
 from ..carriers import REMEMBERED
 from ..chat import ChatStream, complete
@@ -139,7 +138,7 @@ class Bedrock:
 
     def _settings_now(self) -> ClientSettings:
         """Read anew once a variable that counts has changed: reading them all takes as long as converting a question."""
-        variables = environment_values(os.environ, CLIENT_VARIABLES)
+        variables = environment_digest(os.environ, CLIENT_VARIABLES)
         if self._read is None or self._read[0] != variables:
             self._read = (variables, ClientSettings.from_environment(**self._arguments))
         return self._read[1]
@@ -214,6 +213,8 @@ class Bedrock:
         return thread
 
     def _warm_up(self) -> None:
+        from ..aws.prewarm import warm_up
+
         try:
             warm_up(self.client)
         except Exception as error:  # noqa: BLE001 - nobody waits for it; the first call will say it to the caller
