@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from agent import bedrock_adapter
 from agent.bedrock.aws import learned, pace
+from agent.bedrock.aws.refusals import TakeBack
 from agent.bedrock.notes import CallNotes, noted
 from agent.bedrock.testing import FakeBedrock, Refusal, Reply, StreamException
 
@@ -184,7 +185,7 @@ def test_threads_that_learn_at_once_all_get_their_answer() -> None:
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    take_backs = [learned.TakeBack(f"field {number}", (("x", str(number)),)) for number in range(100)]
+    take_backs = [TakeBack(f"field {number}", (("x", str(number)),)) for number in range(100)]
     from agent.bedrock.aws.journey import Call, Journey, Protection
 
     for model in range(300):
@@ -193,7 +194,7 @@ def test_what_is_remembered_is_bounded() -> None:
     assert len(learned.LEARNED) == 256
     assert len(learned._known("m299")) == 32
     digests = frozenset(bytes([number // 256, number % 256]) for number in range(2000))
-    journey = Journey("Converse", Protection(), taken_back=[learned.TakeBack("r", change="blocks", blocks=digests)])
+    journey = Journey("Converse", Protection(), taken_back=[TakeBack("r", change="blocks", blocks=digests)])
     for _ in range(3):
         learned.keep_what_was_learned(Call(None, "Converse", {"modelId": "m"}, journey))
     assert len(learned._known("m")[0].blocks) <= 2000

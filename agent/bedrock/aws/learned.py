@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from ..errors import Failure, Kind, service_error
 from ..values import changed
 from .memory import Memory
-from .refusals import TakeBack, refused_by, without
 
 if TYPE_CHECKING:
     from .journey import Answer, Call, Send
+    from .refusals import TakeBack
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,8 @@ def take_back_what_was_refused(call: Call, error: Exception, failure: Failure) -
     said = service_error(error)
     if failure.kind not in _REFUSALS or said is None or len(journey.taken_back) >= MOST_PER_CALL:
         return None
+    from .refusals import refused_by
+
     # Not what would be sent now: another thread may have learned the same meanwhile.
     take_back = refused_by(str(said.get("Message") or ""), journey.sent or call.parameters)
     if take_back is None or take_back in journey.taken_back:
@@ -49,15 +51,24 @@ def take_back_what_was_refused(call: Call, error: Exception, failure: Failure) -
 
 def leave_out_what_is_refused(call: Call, send: Send) -> Answer:
     """Send what the model is known to take."""
-    parameters = call.parameters
-    names: list[dict[str, Any]] = []
-    for take_back in (*_known(call.model), *call.journey.taken_back):
-        before, parameters = parameters, without(parameters, take_back)
-        if parameters is not before:
-            names.append({"model": call.model, "left_out": take_back.name})
+    take_backs = (*_known(call.model), *call.journey.taken_back)
+    parameters, names = _without(call, take_backs) if take_backs else (call.parameters, [])
     call.journey.record.learned = names
     call.journey.sent = parameters
     return send(call if parameters is call.parameters else changed(call, parameters=parameters))
+
+
+def _without(call: Call, take_backs: tuple[TakeBack, ...]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The parameters without what is taken back, and what that was."""
+    from .refusals import without
+
+    parameters = call.parameters
+    names: list[dict[str, Any]] = []
+    for take_back in take_backs:
+        before, parameters = parameters, without(parameters, take_back)
+        if parameters is not before:
+            names.append({"model": call.model, "left_out": take_back.name})
+    return parameters, names
 
 
 def keep_what_was_learned(call: Call) -> None:

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from ..aws.catalog import resolve_inference_profile
 from ..models.ids import split_model_id
 
 logger = logging.getLogger(__name__)
@@ -36,6 +35,8 @@ def base_model_of(model: str, control_client_for: Callable[[str], Any]) -> str |
 
 
 def _asked(model: str, region: str, control_client_for: Callable[[str], Any]) -> str | None:
+    from ..aws.catalog import resolve_inference_profile
+
     try:
         return resolve_inference_profile(control_client_for(region), model)
     except Exception as error:  # noqa: BLE001 - no client, no answer; the call itself will say what ails it
