@@ -77,23 +77,22 @@ class Desk:
         settings = self.bedrock.settings or self.bedrock.client.meta.config
         return {"connect": float(settings.connect_timeout), "read": float(settings.read_timeout)}
 
-    def plan(self, call: Call) -> Callable[..., Answer] | Streaming:
+    def plan(self, call: Call) -> Callable[[], Answer] | Streaming:
         """What the call asks for: a stream to be opened, or a function that blocks until the answer is there.
 
-        The function takes more options for the call, a `cancel` token for one. Raises InvalidRequestError for what is no
-        request.
+        Raises InvalidRequestError for what is no request.
         """
         path = call.path.rstrip("/")
         if call.method == "POST" and path.endswith("/chat/completions"):
             return self._chat(call)
         if call.method == "GET" and path.endswith("/models"):
-            return lambda **_: _json(self.bedrock.models.list().model_dump())
+            return lambda: _json(self.bedrock.models.list().model_dump())
         if call.method == "GET" and "/models/" in path:
             model = unquote(path.partition("/models/")[2])
-            return lambda **_: _json(self.bedrock.models.retrieve(model).model_dump())
-        return lambda **_: _no_such_endpoint(call)
+            return lambda: _json(self.bedrock.models.retrieve(model).model_dump())
+        return lambda: _no_such_endpoint(call)
 
-    def _chat(self, call: Call) -> Callable[..., Answer] | Streaming:
+    def _chat(self, call: Call) -> Callable[[], Answer] | Streaming:
         try:
             body = json.loads(call.body)
         except ValueError:
@@ -102,7 +101,7 @@ class Desk:
         request = replace(request, options={**self._call_options(call), **request.options})
         if request.stream:
             return Streaming(request)
-        return lambda **options: _completion_answer(self.core.complete(request, **options))
+        return lambda: _completion_answer(self.core.complete(request))
 
     def _call_options(self, call: Call) -> dict[str, Any]:
         """The timeout of this call where it is not the usual one, and a single attempt where the SDK tries again itself.

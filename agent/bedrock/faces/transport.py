@@ -14,8 +14,7 @@ service was not reached.
 from __future__ import annotations
 
 import sys
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from functools import cache, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
@@ -187,42 +186,25 @@ class _AsyncTransport:
 
     async def handle_async_request(self, request: Any) -> Any:
         """The response to a request; a streamed one begins once the first event has come."""
+        from .aio import answered
+
         await request.aread()
         try:
             plan = self._desk.plan(_call(request))
             if isinstance(plan, Streaming):
                 return await self._opened(plan)
-            return _response(self._hx, await self._whole(plan))
+            return _response(self._hx, await answered(self._workers, plan))
         except Exception as error:  # noqa: BLE001 - whatever it is, the SDK understands nothing but responses
             return _failure(self._hx, self._desk, error, request)
-
-    def _cancelled_by(self, given_up: threading.Event) -> dict[str, Any]:
-        """The option that ends a call; a client that was handed in does not know it."""
-        return {} if self._desk.bedrock.settings is None else {"cancel": given_up}
-
-    async def _whole(self, plan: Callable[..., Answer]) -> Answer:
-        """The answer, waited for by a worker that is released where the task is cancelled."""
-        given_up = threading.Event()
-        try:
-            return await self._workers.run(partial(plan, **self._cancelled_by(given_up)))
-        except BaseException:
-            given_up.set()
-            raise
 
     async def _opened(self, plan: Streaming) -> Any:
         from .aio import AsyncChatStream
 
         core = self._desk.core
-        given_up = threading.Event()
-        open_stream = partial(core.open, plan.request, **self._cancelled_by(given_up))
-        try:
-            stream = await AsyncChatStream(open_stream, Callbacks(), self._workers)
-            make = core.chunk_maker(stream, include_usage=plan.request.include_usage)
-            chunks = async_chunks_of(stream, make)
-            first = await _first(chunks)
-        except BaseException:
-            given_up.set()
-            raise
+        stream = await AsyncChatStream(partial(core.open, plan.request), Callbacks(), self._workers)
+        make = core.chunk_maker(stream, include_usage=plan.request.include_usage)
+        chunks = async_chunks_of(stream, make)
+        first = await _first(chunks)
         events = _derived(self._hx, _AsyncEvents, "AsyncByteStream")(first, chunks, stream)
         return self._hx.Response(200, headers=stream_headers(stream.request_id), stream=events)
 
