@@ -104,6 +104,8 @@ def test_a12_without_credentials_of_its_own_a_call_is_refused_where_the_servers_
         callers.core({})
     assert callers.core({name.lower(): value for name, value in ANN.items()})
     assert sources == ["caller"]  # nobody's were used for the call that was refused
+    Callers(Backends(region="us-east-1", **KEYS), ServerSettings(), sources.append).core({})
+    assert sources == ["caller", "server"]
 
 
 def test_a12_the_refusal_is_a_401_and_whose_credentials_are_used_is_counted() -> None:

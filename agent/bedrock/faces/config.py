@@ -415,7 +415,7 @@ _SERVER: Mapping[str, Check] = {
     "server_credentials": _switch,
     "carry_reasoning": _one_of("store", "ids", "none"),
     "max_body_bytes": _whole,
-    "max_concurrency": _whole,
+    "max_concurrency": _setting("max_connections"),  # as many connections are kept for it
     "max_callers": _whole,
     "header_seconds": _seconds,
     "body_seconds": _seconds,
