@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -231,6 +234,19 @@ class Unchunked(Stub):
 def test_a_plain_body_without_chunks_takes_what_is_there() -> None:
     body = open_body(Unchunked(b"ab", b"c"))
     assert [body.receive(0.0) for _ in range(3)] == [b"ab", b"c", b""]
+
+
+class Green(socket.socket):
+    """A socket whose waits somebody else's loop does, as gevent's and eventlet's are."""
+
+
+@pytest.mark.parametrize(
+    "make", [Green, lambda: ssl.create_default_context().wrap_socket(socket.socket(), server_hostname="localhost")]
+)
+def test_only_a_socket_of_the_standard_library_without_tls_waits_in_the_kernel(make: Callable[[], Any]) -> None:
+    with make() as other, socket.socket() as plain:
+        assert not body.kernel_can_keep_time(other)
+        assert body.kernel_can_keep_time(plain) is (sys.platform == "linux" and sys.maxsize > 2**32)
 
 
 class Blocking(Stub):

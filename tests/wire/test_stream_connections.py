@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import socket
+import struct
+import sys
 import threading
 import weakref
 from dataclasses import replace
@@ -73,6 +76,25 @@ def test_the_read_timeout_of_the_connection_is_as_before(fake: FakeBedrock) -> N
     assert sock.gettimeout() == 20
     assert one(fake)
     client.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere Python keeps the time")
+def test_the_kernel_keeps_the_time_of_a_plain_stream_and_of_nothing_after_it(fake: FakeBedrock) -> None:
+    client = fast_client(fake, read_timeout=20)
+    fake.queue(Reply(HELLO, pace=0.005))
+    stream = open_stream(client)
+    sock = stream._raw_stream.connection.sock
+    while_read = {(sock.gettimeout(), kernel_limit(sock)) for _ in stream}
+    assert (None, 20) in while_read, "a wait is one recv, and the kernel ends it"
+    assert (sock.gettimeout(), kernel_limit(sock)) == (20, 0)
+    assert one(fake)
+    client.close()
+
+
+def kernel_limit(sock: socket.socket) -> int:
+    """Seconds after which the kernel ends a wait, rounded; 0: never."""
+    seconds, microseconds = struct.unpack("@ll", sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, 16))
+    return int(seconds + (microseconds > 500_000))
 
 
 def test_a_loop_that_is_left_by_break_closes_the_connection(wire: Any) -> None:
