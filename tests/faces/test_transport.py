@@ -469,6 +469,18 @@ def test_a_lost_connection_is_tried_by_ours_and_then_once_per_retry_of_the_sdk(s
 
 
 @pytest.mark.usefixtures("_no_waiting")
+def test_an_answer_that_only_we_find_malformed_is_asked_for_again_by_the_sdk(serve: Serve, connect: Connect) -> None:
+    malformed = Reply("get_weather(", stop_reason="malformed_tool_use")
+    fake = serve(malformed, Reply("Hi"))
+    completion = connect(fake, max_retries=2, max_attempts=3).chat.completions.create(model=NOVA, messages=USER)
+    assert completion.choices[0].message.content == "Hi"
+    fake = serve(lambda _: malformed)
+    with pytest.raises(openai.InternalServerError, match="could not parse"):
+        connect(fake, max_retries=2, max_attempts=3).chat.completions.create(model=NOVA, messages=USER)
+    assert len(fake.requests) == 3
+
+
+@pytest.mark.usefixtures("_no_waiting")
 def test_what_was_refused_for_good_is_sent_once(serve: Serve, connect: Connect) -> None:
     fake = serve(lambda request: Refusal("ValidationException", "wrong"))
     with pytest.raises(openai.BadRequestError):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote
 
-from ..errors import InvalidRequestError
+from ..errors import InvalidRequestError, MalformedOutputError
 from .chunks import details_json
 from .core import CALL_OPTIONS_OF_A_BODY, Carry, ChatCore, ChatRequest, read_body
 from .openai_errors import error_answer, error_object, is_service_error, message_of
@@ -126,7 +126,9 @@ class Desk:
         `opened` says that a stream was open and failed before its first event, which the retries of botocore, on a
         client that was handed in, know nothing of.
         """
-        tried = self._attempts() > 1 and not (opened and self.bedrock.settings is None)
+        # Nobody below asks again for an answer that came whole and says itself that it is not.
+        unseen = isinstance(error, MalformedOutputError) or (opened and self.bedrock.settings is None)
+        tried = self._attempts() > 1 and not unseen
         answer = error_answer(error, retried=tried)
         if answer.failure.kind == "unknown":
             logger.error("error=%s | a call failed in a way that nobody foresaw", type(error).__name__, exc_info=error)
