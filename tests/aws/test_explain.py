@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
+import email.message
 import json
 import sys
 import traceback
+from collections import deque
+from collections.abc import Mapping
 from hashlib import sha1
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import FunctionType, ModuleType, TracebackType
 from typing import Any, Self
 
+import boto3
 import botocore.credentials
+import botocore.exceptions
 import botocore.handlers
 import pytest
 
@@ -20,8 +26,11 @@ from agent.bedrock.aws.clients import build_runtime_client
 from agent.bedrock.aws.credentials import Credentials
 from agent.bedrock.aws.explain import explain
 from agent.bedrock.aws.settings import ClientSettings
+from agent.bedrock.chat import complete
 from agent.bedrock.errors import Failure, SettingsError, classify
-from agent.bedrock.testing import FakeBedrock, Refusal
+from agent.bedrock.response.frames import decoder_for
+from agent.bedrock.testing import Body, Cut, End, FakeBedrock, Fault, Hangup, Refusal, Reply, Stall
+from tests.wire.streaming import authority_file, server_context
 
 SECRET = "Tr0ub4dor-and-3"
 HELLO: dict[str, Any] = {
@@ -395,3 +404,78 @@ def test_an_exception_that_takes_no_attribute_is_explained_too() -> None:
     exc = SlottedError("slow")
     explain(exc, "dev")
     assert exc.__notes__
+
+
+# --- what hangs on an exception ---------------------------------------------------------------------------------------
+
+
+def reachable(start: object) -> list[str]:
+    """Every text that attributes, items and causes lead to, as a crash reporter walks them; tracebacks aside."""
+    seen: dict[int, object] = {}
+    texts: list[str] = []
+    waiting: list[object] = [start]
+    while waiting:
+        found = waiting.pop()
+        if id(found) in seen or isinstance(found, (type, ModuleType, FunctionType, TracebackType)):
+            continue
+        seen[id(found)] = found
+        if isinstance(found, (str, bytes, bytearray)):
+            texts.append(found if isinstance(found, str) else bytes(found).decode("latin-1"))
+        elif isinstance(found, Mapping):
+            waiting += [*found.keys(), *found.values()]
+        elif isinstance(found, (list, tuple, set, frozenset, deque)):
+            waiting += found
+        elif isinstance(found, email.message.Message):
+            waiting += found.items()
+        if isinstance(found, BaseException):
+            waiting += [found.args, found.__cause__, found.__context__, getattr(found, "__notes__", None)]
+        waiting += [vars(found)] if hasattr(found, "__dict__") else []
+        waiting += [getattr(found, name, None) for name in getattr(type(found), "__slots__", ())]
+    return texts
+
+
+@pytest.mark.parametrize("bearer", [True, False])
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Hangup("headers"),
+        Hangup("headers", reset=True),
+        Hangup("inside headers"),
+        Hangup("body"),
+        Stall(-1),
+        Stall(0),
+        Cut(40, End.RESET),
+        Body(b"<html>", "text/html"),
+        None,
+    ],
+    ids=str,
+)
+def test_no_secret_hangs_on_an_exception(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault | None, streamed: bool, bearer: bool
+) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", authority_file(tmp_path))
+    keys = ("AKIDEXAMPLE", SECRET, f"session-{SECRET}")
+    credentials = Credentials(bearer_token=f"bearer-{SECRET}") if bearer else Credentials(None, *keys)
+    answer = Reply("Hello", fault=fault) if fault is not None else Refusal("ThrottlingException", "slow down")
+    with FakeBedrock([answer], strict=False, ssl_context=server_context()) as fake:
+        settings = ClientSettings(endpoint_url=fake.url, max_attempts=1, read_timeout=0.3)
+        client: Any = build_runtime_client("us-east-1", settings, credentials, decoder_for=decoder_for)
+        with pytest.raises(Exception, match=r".") as raised:
+            complete(client.converse(**HELLO)) if not streamed else list(client.converse_stream(**HELLO)["stream"])
+        client.close()
+        assert fake.requests, "secrets were sent"
+    told = "\n".join(reachable(raised.value))
+    assert SECRET not in told
+    assert "Signature=" not in told
+
+
+def test_the_request_on_an_exception_is_found_by_the_walk_where_nobody_forgets() -> None:
+    """What makes the test above able to fail: botocore's own client leaves its signed request on the exception."""
+    with FakeBedrock([Reply("Hello", fault=Hangup("headers"))]) as fake:
+        options = fake.client_options(retries={"total_max_attempts": 1})
+        client = boto3.client("bedrock-runtime", **options)
+        with pytest.raises(botocore.exceptions.ConnectionClosedError) as raised:
+            client.converse(**HELLO)
+        client.close()
+    assert "Signature=" in "\n".join(reachable(raised.value))

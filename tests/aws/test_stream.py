@@ -17,7 +17,7 @@ from botocore.model import OperationModel, ServiceModel
 
 from agent.bedrock.aws.stream import event_model, install_fast_stream, stream_class
 from agent.bedrock.response.frames import decoder_for
-from agent.bedrock.testing import FakeBedrock, Reply, Text, ToolCall
+from agent.bedrock.testing import Cut, End, FakeBedrock, Fault, Junk, Reply, StreamException, Text, ToolCall
 from tests.response.frame_bytes import SHORT_STREAM, encode, event, operation_model
 from tests.wire.streaming import QUESTION, Settings, bare_client, fast_client, open_stream
 
@@ -245,10 +245,35 @@ def test_a_finished_stream_and_its_body_are_freed_without_the_collector(fake: Fa
     try:
         stream = open_stream(client)
         list(stream)
-        alive = weakref.ref(stream)
-        body = weakref.ref(stream._body)
+        kept = [weakref.ref(part) for part in (stream, stream._body, stream._raw_stream)]
         del stream
-        assert (alive(), body()) == (None, None)
+        assert [part() for part in kept] == [None] * 3
     finally:
         gc.enable()
     client.close()
+
+
+def fails(stream: Any) -> bool:
+    """Whether reading it raises; the exception is gone then (pytest would keep it, and its frames the stream)."""
+    try:
+        list(stream)
+    except Exception:  # noqa: BLE001 - of whatever kind
+        return True
+    return False
+
+
+@pytest.mark.parametrize("fault", [Junk(at=3), StreamException("throttlingException", at=3), Cut(300, End.RESET)])
+def test_a_failed_stream_keeps_neither_its_response_nor_the_pool_until_the_collector_comes(fault: Fault) -> None:
+    with FakeBedrock([Reply("Hello", fault=fault)]) as fake:
+        client = fast_client(fake)
+        gc.disable()
+        try:
+            stream = open_stream(client)
+            kept = [weakref.ref(part) for part in (stream, stream._body, stream._raw_stream)]
+            assert fails(stream)
+            del stream
+            assert [part() for part in kept] == [None] * 3
+            client.close()
+            assert fake.wait_for(lambda fake: fake.open_connections == 0)
+        finally:
+            gc.enable()

@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SettingsError
+from .explain import SECRET_HEADERS
 
 if TYPE_CHECKING:
     from .journey import Answer, Call, Send
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 _PREPARING = "provide-client-params.bedrock-runtime"
 _SENDING = "before-send.bedrock-runtime"
 _ANSWERED = "before-parse.bedrock-runtime"  # botocore 1.35.16 and later
-
-_SECRET_HEADERS = ("Authorization", "X-Amz-Security-Token")
 
 _sending = threading.local()
 """`journey`: of the call that this thread is handing to botocore."""
@@ -62,11 +61,11 @@ def _refuse_line_breaks(request: Any = None, **_kwargs: Any) -> None:
 
     Keys given as arguments or variables were looked at before; those of files and processes only botocore has seen.
     """
-    for name in _SECRET_HEADERS:
+    for name in SECRET_HEADERS:
         value = request.headers.get(name) if request is not None else None
         text = value.decode("latin-1") if isinstance(value, bytes) else str(value or "")
         if "\n" in text or "\r" in text:
-            what = "the session token" if name == _SECRET_HEADERS[1] else "the access key or bearer token"
+            what = "the session token" if name == SECRET_HEADERS[1] else "the access key or bearer token"
             error = SettingsError(f"{what} has a line break inside (its value is not shown): set it anew at its source")
             error.kind = "auth"
             raise error

@@ -1,7 +1,8 @@
 """Advice on the way out: an exception that leaves the AWS wing says what to do about it, and is otherwise unchanged.
 
 In comes whatever botocore, urllib3 or the interpreter raised while a client was built or called; it goes on with a note,
-and with the names that its advice needs as attributes (`aws_profile`, `available_profiles`). No secret is among them.
+and with the names that its advice needs as attributes (`aws_profile`, `available_profiles`). No secret is among them, and
+none stays in the signed request that botocore hangs on some of its exceptions: crash reporters walk attributes.
 """
 
 from __future__ import annotations
@@ -25,11 +26,35 @@ def explained(profile: str | None) -> Iterator[None]:
 
 
 def explain(exc: BaseException, profile: str | None) -> None:
-    """Add what `classify` advises as a note; again does no harm."""
+    """Add what `classify` advises as a note, and forget what nobody is to see; again does no harm."""
+    _forget_secrets(exc)
     _attach(exc, "aws_profile", profile)
     if "botocore.exceptions.ProfileNotFound" in class_names(exc):
         _attach(exc, "available_profiles", _available_profiles())
     annotate(exc, classify(exc).advice)
+
+
+SECRET_HEADERS = ("Authorization", "X-Amz-Security-Token")
+"""Headers of a request that hold a bearer token, a signature, or the token of a session."""
+
+
+def _forget_secrets(exc: BaseException) -> None:
+    """Blank the secret headers of requests that hang on the exception or on those that led to it (ConnectionClosedError).
+
+    Such a request has been sent for the last time: the next attempt prepares one of its own.
+    """
+    told: set[int] = set()
+    waiting: list[BaseException | None] = [exc]
+    while waiting:
+        error = waiting.pop()
+        if error is None or id(error) in told:
+            continue
+        told.add(id(error))
+        waiting += [error.__cause__, error.__context__]
+        headers = getattr(getattr(error, "request", None), "headers", None)
+        for name in SECRET_HEADERS:
+            if headers is not None and name in headers:
+                headers[name] = "(not shown)"
 
 
 def _attach(exc: BaseException, name: str, value: Any) -> None:

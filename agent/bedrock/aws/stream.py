@@ -16,6 +16,7 @@ import functools
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from time import monotonic
 from typing import Any, Protocol
 
@@ -209,8 +210,9 @@ class FastStream:
         if known is not None:
             error: Exception = known(*failure.values)  # type: ignore[attr-defined]
             return error
-        failure.request_id = self.request_id
-        return failure
+        raised = copy(failure)  # the decoder keeps its own: with a traceback, it would tie the stream into a knot
+        raised.request_id = self.request_id
+        return raised
 
 
 def _close_quietly(body: Body) -> None:
@@ -250,6 +252,23 @@ def install_fast_stream(target: Any, decoder_for: DecoderFor, settings: StreamSe
     emitter.register(_AFTER_CALL, hook.after_call, unique_id=f"{__name__}.after-call")
 
 
+class _Taken:
+    """What botocore's own stream gets in place of a response that ours reads from.
+
+    botocore makes one all the same, and ties it into a knot with its generator: until the collector comes, it would keep
+    the response, and the client's pool of connections with it.
+    """
+
+    def stream(self) -> Iterator[bytes]:
+        return iter(())
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+_TAKEN = _Taken()
+
+
 class _Hook:
     """Puts the fast stream into an answer: before botocore parses it, or after where it (before 1.35.16) does not ask."""
 
@@ -261,7 +280,7 @@ class _Hook:
     def before_parse(
         self,
         operation_model: Any,
-        response_dict: Mapping[str, Any],
+        response_dict: dict[str, Any],
         customized_response_dict: dict[str, Any],
         **_kwargs: Any,
     ) -> None:
@@ -269,14 +288,20 @@ class _Hook:
         if response_dict["status_code"] < 300:
             put = self._stream(operation_model, response_dict.get("body"), response_dict["headers"])
             customized_response_dict.update(put)
+            if put:
+                response_dict["body"] = _TAKEN
 
     def after_call(self, http_response: Any, parsed: dict[str, Any], model: Any, **_kwargs: Any) -> None:
         """Replace a stream of botocore's own that nobody has read from yet."""
         from botocore.eventstream import EventStream
 
         output = model.output_shape
-        if http_response.status_code < 300 and type(parsed.get(output.event_stream_name)) is EventStream:
-            parsed.update(self._stream(model, http_response.raw, http_response.headers))
+        theirs: Any = parsed.get(output.event_stream_name)
+        if http_response.status_code < 300 and type(theirs) is EventStream:
+            put = self._stream(model, http_response.raw, http_response.headers)
+            parsed.update(put)
+            if put:
+                vars(theirs)["_raw_stream"] = _TAKEN
 
     def _stream(self, operation_model: Any, raw: Any, headers: Mapping[str, str]) -> dict[str, Any]:
         """The fast stream under the name of its member; nothing where botocore's own has to do."""

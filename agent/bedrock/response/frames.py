@@ -200,7 +200,7 @@ class FrameDecoder:
             try:
                 self._decode(ready, events)
             except FrameError as error:
-                self.failure = error
+                self.failure = error.with_traceback(None)  # which leads to this decoder: a knot for the collector
         return events
 
     def _gathered(self, data: bytes) -> bytes:
