@@ -99,6 +99,7 @@ def test_a_malformed_variable_is_refused_by_name_with_what_is_expected(
         ("max_attempts", False),
         ("max_connections", 0),
         ("endpoint_url", "localhost:1"),
+        ("endpoint_url", "http://[::1"),
     ],
 )
 def test_a_malformed_argument_is_refused_by_name(argument: str, value: Any) -> None:

@@ -99,6 +99,8 @@ def test_the_aws_request_id_is_the_sdks(serve: Serve, connect: Connect) -> None:
     raw = client.chat.completions.with_raw_response.create(model=NOVA, messages=USER)
     assert raw.headers["x-request-id"] == raw.request_id == "aws-2"
     assert raw.parse().choices[0].message.content == "Hi"
+    assert raw.elapsed.total_seconds() > 0
+    assert int(raw.headers["content-length"]) == len(raw.content)
 
 
 @with_both_libraries
@@ -307,6 +309,12 @@ def test_what_cannot_be_meant_is_a_bad_request_with_its_place(serve: Serve, conn
     with pytest.raises(openai.BadRequestError) as caught:
         client.chat.completions.create(model="", messages=USER)
     assert caught.value.param == "model"
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff\xfe", b'{"model": 1e999}', b"[" * 100_000])
+def test_what_is_no_body_is_a_bad_request(serve: Serve, connect: Connect, body: bytes) -> None:
+    http = connect(serve())._client  # where the SDK keeps its HTTP client
+    assert http.post(f"{BASE_URL}/chat/completions", content=body).status_code == 400
 
 
 def test_retry_after_reaches_the_sdk(serve: Serve, connect: Connect) -> None:

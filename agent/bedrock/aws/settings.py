@@ -110,7 +110,8 @@ def _endpoint(name: str, value: Any) -> str | None:
     if value is None:
         return None
     scheme, _, rest = str(value).strip().partition("://")
-    if scheme.lower() not in ("http", "https") or not rest.strip("/") or any(mark.isspace() for mark in rest):
+    broken = any(mark.isspace() for mark in rest) or rest.count("[") != rest.count("]")
+    if scheme.lower() not in ("http", "https") or not rest.strip("/") or broken:
         # The text itself is left out: an address can carry a password.
         raise SettingsError(f"{name} is no address: expected http://host or https://host, with port and path as needed")
     return str(value).strip()

@@ -95,7 +95,7 @@ class Desk:
     def _chat(self, call: Call) -> Callable[[], Answer] | Streaming:
         try:
             body = json.loads(call.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise InvalidRequestError("the body is not JSON") from None
         request = read_body(body, call_options=CALL_OPTIONS_OF_A_BODY)
         request = replace(request, options={**self._call_options(call), **request.options})

@@ -276,7 +276,9 @@ def _call(request: Any) -> Call:
 
 
 def _response(hx: Any, answer: Answer) -> Any:
-    return hx.Response(answer.status, headers=dict(answer.headers), content=answer.body)
+    # As a stream, like what comes from a network: what is read by the client has an `elapsed`.
+    headers = {**answer.headers, "content-length": str(len(answer.body))}
+    return hx.Response(answer.status, headers=headers, stream=hx.ByteStream(answer.body))
 
 
 class _FirstEventError(Exception):
