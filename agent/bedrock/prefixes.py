@@ -22,7 +22,7 @@ class NotPlainError(TypeError):
 class Known(Generic[Value]):
     """The first `count` items gave `value`; `keep` is the number of items to keep a value of, 0 for none."""
 
-    __slots__ = ("entry", "key", "keep")
+    __slots__ = ("entry", "keep", "key")
 
     def __init__(self, keep: int, key: Hashable = None, entry: _Entry[Value] | None = None) -> None:
         self.keep = keep

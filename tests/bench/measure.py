@@ -129,7 +129,7 @@ class Bench:
     def _check_request(self, workload: Workload) -> None:
         """Nothing of the conversation may be missing in what was sent."""
         body = self.server.last_body()
-        asked = workload.conversation().messages
+        asked = workload.conversation(0).messages
         results = sum(message["role"] == "tool" for message in asked)
         pictures = sum(
             str(message["content"]).count("data:image/png") for message in asked if message["role"] == "user"

@@ -29,7 +29,7 @@ class Bench:
         self._endpoints = endpoints
         self._connections = connections
         self._subjects: dict[bool, Subject] = {}
-        self._prepared: dict[str, Any] = {}
+        self._prepared: dict[str, tuple[int, Any, Any]] = {}
 
     def _subject(self, *, tls: bool = False) -> Subject:
         if tls not in self._subjects:
@@ -69,12 +69,16 @@ class Bench:
         return {"cpu": cpu / runs, "wall": wall / runs}
 
     def _prepare(self, workload: Workload, subject: Subject) -> Any:
-        if workload.name not in self._prepared:
-            self._prepared[workload.name] = workload.conversation()
-            if not workload.fresh:
-                self._prepared[workload.name] = subject.prepare(self._prepared[workload.name])
-        kept = self._prepared[workload.name]
-        return subject.prepare(kept.fresh()) if workload.fresh else kept
+        """What the next run of a workload sends."""
+        number, conversation, prepared = self._prepared.get(workload.name, (0, None, None))
+        if conversation is None or workload.next == "another":
+            conversation, prepared = workload.conversation(number), None
+        elif workload.next == "longer":
+            conversation, prepared = conversation.longer(), None
+        if prepared is None:
+            prepared = subject.prepare(conversation)
+        self._prepared[workload.name] = (number + 1, conversation, prepared)
+        return prepared
 
     def forget(self, name: str) -> Answer:
         """Drop what was prepared for a workload."""
@@ -119,13 +123,12 @@ class Bench:
 
         from .workloads import MODEL, history
 
-        conversation = history(turns, size=200)
         repeat = max(2, 2000 // turns)
-        fresh = [conversation.fresh() for _ in range(repeat)]
+        conversations = [history(turns, number, size=200) for number in range(repeat)]
         gc.collect()
         since = time.process_time()
-        for one in fresh:
-            build_request(MODEL, one.messages, one.tools)
+        for conversation in conversations:
+            build_request(MODEL, conversation.messages, conversation.tools)
         return {"cpu": (time.process_time() - since) / repeat}
 
 

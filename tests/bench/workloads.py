@@ -21,14 +21,15 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A conversation in OpenAI's form, all of it made anew at each call of `fresh`: nothing to be recognized."""
+    """A conversation in OpenAI's form."""
 
     messages: list[Message]
     tools: list[dict[str, Any]]
 
-    def fresh(self) -> Conversation:
-        """The same in other objects."""
-        return Conversation(*json.loads(json.dumps([self.messages, self.tools])))
+    def longer(self) -> Conversation:
+        """The same and one turn more, as an agent sends it next: a call of a tool with its result, then the question."""
+        *before, question = self.messages
+        return Conversation([*before, *_exchange(len(before), 2000), question], self.tools)
 
 
 def _tool(name: str, **properties: str) -> dict[str, Any]:
@@ -55,29 +56,34 @@ def short(reply: str) -> Conversation:
     return Conversation([_SYSTEM, {"role": "user", "content": prompt(reply)}], TOOLS)
 
 
-def history(turns: int, reply: str = "short", size: int = 2000) -> Conversation:
-    """So many calls of a tool with their results, `size` characters each."""
-    messages = [_SYSTEM, {"role": "user", "content": "Please mend the tests."}]
+def history(turns: int, number: int = 0, size: int = 2000, reply: str = "short") -> Conversation:
+    """So many calls of a tool with their results, `size` characters each; every `number` is another conversation."""
+    messages: list[Message] = [_SYSTEM, {"role": "user", "content": "Please mend the tests."}]
     for turn in range(turns):
-        call_id = f"tooluse_{turn:022}"
-        arguments = json.dumps({"path": f"src/module_{turn}.py"})
-        call = {"id": call_id, "type": "function", "function": {"name": "read_file", "arguments": arguments}}
-        line = f'line {turn}: print("grüße, {turn}")\n'
-        content = (line * (size // len(line) + 1))[:size]
-        messages.append({"role": "assistant", "content": f"I will read module {turn}.", "tool_calls": [call]})
-        messages.append({"role": "tool", "tool_call_id": call_id, "content": content})
+        messages += _exchange(turn + 1_000_000 * number, size)
     return Conversation([*messages, {"role": "user", "content": prompt(reply)}], TOOLS)
 
 
-def images(count: int, size: int, reply: str = "short") -> Conversation:
-    """One message with so many images of so many bytes, as data URLs."""
-    noise = random.Random(1)
+def _exchange(number: int, size: int) -> list[Message]:
+    call_id = f"tooluse_{number:022}"
+    arguments = json.dumps({"path": f"src/module_{number}.py"})
+    call = {"id": call_id, "type": "function", "function": {"name": "read_file", "arguments": arguments}}
+    line = f'line {number}: print("grüße, {number}")\n'
+    return [
+        {"role": "assistant", "content": f"I will read module {number}.", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": call_id, "content": (line * (size // len(line) + 1))[:size]},
+    ]
+
+
+def images(count: int, size: int, number: int = 0, reply: str = "short") -> Conversation:
+    """So many images of so many bytes, as data URLs, and a question; every `number` has other images."""
+    noise = random.Random(number)
     parts: list[Message] = []
     for _ in range(count):
         data = base64.b64encode(b"\x89PNG\r\n\x1a\n" + noise.randbytes(size - 8)).decode()
         parts.append({"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}})
-    parts.append({"type": "text", "text": prompt(reply)})
-    return Conversation([_SYSTEM, {"role": "user", "content": parts}], [])
+    shown = [{"role": "user", "content": parts}, {"role": "assistant", "content": "I see them."}]
+    return Conversation([_SYSTEM, *shown, {"role": "user", "content": prompt(reply)}], TOOLS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +91,20 @@ class Workload:
     """One thing to measure the CPU time of, in the client's process only.
 
     `units` is how many of its unit one run has, `repeat` how many runs make a sample, `crowd` how many run at once
-    (0: one after the other), `fresh` whether every run gets objects that nobody has seen.
+    (0: one after the other). `next` says what a run has to do with the one before: "same" conversation, "longer" by a
+    turn, or "another".
     """
 
     name: str
     title: str
-    conversation: Callable[[], Conversation]
+    conversation: Callable[[int], Conversation]
     reply: str
     unit: str
     units: int = 1
     repeat: int = 1
     streamed: bool = True
     crowd: int = 0
-    fresh: bool = False
+    next: str = "same"
     tls: bool = False
     peers: bool = True
     targets: tuple[float, float] | None = None
@@ -106,29 +113,29 @@ class Workload:
 def _deltas(name: str, title: str, reply: str, repeat: int, targets: tuple[float, float]) -> Workload:
     script = SCRIPTS[reply]
     units = max(len(script.text), len(script.reasoning), len(script.arguments))
-    return Workload(name, title, lambda: short(reply), reply, "delta", units, repeat, targets=targets)
+    return Workload(name, title, lambda _: short(reply), reply, "delta", units, repeat, targets=targets)
 
 
 def _crowd(name: str, title: str, reply: str, count: int, **more: Any) -> Workload:
-    return Workload(name, title, lambda: short(reply), reply, "stream", count, crowd=count, **more)
+    return Workload(name, title, lambda _: short(reply), reply, "stream", count, crowd=count, **more)
 
 
 WORKLOADS: Mapping[str, Workload] = {
     workload.name: workload
     for workload in (
-        Workload("turn", "short turn", lambda: short("short"), "short", "request", repeat=60, streamed=False, targets=(0.85, 0.85)),
+        Workload("turn", "short turn", lambda _: short("short"), "short", "request", repeat=60, streamed=False, targets=(0.85, 0.85)),
         _deltas("text", "1 000 text deltas", "text-1000", 4, (0.30, 0.27)),
         _deltas("reasoning", "500 reasoning deltas", "reasoning-500", 6, (0.30, 0.28)),
         _deltas("arguments", "2 000 tool-argument deltas", "arguments-2000", 2, (0.32, 0.30)),
-        Workload("stream", "short stream of 20 deltas", lambda: short("text-20"), "text-20", "stream", repeat=40, targets=(0.65, 0.62)),
-        Workload("history", "1 MB history, 500 tool turns", lambda: history(500), "short", "request", repeat=4, streamed=False,
-                 fresh=True, targets=(0.55, 0.25)),
-        Workload("history-again", "… the same history again", lambda: history(500), "short", "request", repeat=4, streamed=False,
-                 peers=False),
-        Workload("images", "20 images of 500 kB", lambda: images(20, 500_000), "short", "request", repeat=2, streamed=False,
-                 fresh=True, targets=(0.95, 0.25)),
-        Workload("images-again", "… the same images again", lambda: images(20, 500_000), "short", "request", repeat=2,
-                 streamed=False, peers=False),
+        Workload("stream", "short stream of 20 deltas", lambda _: short("text-20"), "text-20", "stream", repeat=40, targets=(0.65, 0.62)),
+        Workload("history", "1 MB history of 500 tool turns, the next turn", lambda number: history(500, number), "short", "request",
+                 repeat=4, streamed=False, next="longer", targets=(0.55, 0.25)),
+        Workload("history-anew", "… a history that was never sent before", lambda number: history(500, number), "short", "request",
+                 repeat=4, streamed=False, next="another", peers=False),
+        Workload("images", "20 images of 500 kB, the next turn", lambda number: images(20, 500_000, number), "short", "request",
+                 repeat=2, streamed=False, next="longer", targets=(0.95, 0.25)),
+        Workload("images-anew", "… images that were never sent before", lambda number: images(20, 500_000, number), "short",
+                 "request", repeat=2, streamed=False, next="another", peers=False),
         _crowd("crowd-50", "50 streams at once, 500 deltas/s each", "brisk-250", 50, targets=(0.65, 0.60)),
         _crowd("crowd-50-slow", "50 streams at once, 100 deltas/s each", "paced-50", 50, peers=False),
         _crowd("crowd-50-tls", "… over TLS", "paced-50", 50, tls=True, peers=False),

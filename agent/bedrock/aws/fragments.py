@@ -12,9 +12,10 @@ import json
 import os
 import re
 from base64 import b64encode
+from collections.abc import Mapping
 from typing import Any, Protocol
 
-from ..prefixes import Prefixes
+from ..prefixes import Known, Prefixes
 from ..recent import Recent
 from .plan import Plan, SurpriseError
 from .speedups import orjson_if_installed
@@ -23,6 +24,9 @@ from .speedups import orjson_if_installed
 LONG = 512
 
 KEPT_BYTES = 64 * 1024 * 1024
+
+#: Parts from which on the JSON of old turns is put together, which costs a copy of it.
+_MANY_PARTS = 64
 
 #: Members that stay the same from call to call.
 _LASTING = ("system", "toolConfig")
@@ -38,8 +42,8 @@ class Encoder:
     """Makes the bodies of requests; one per client, shared by its threads. It keeps about `limit` bytes at most."""
 
     def __init__(self, limit: int = KEPT_BYTES) -> None:
-        self._blobs: Recent[bytes] = Recent(limit // 2)
-        self._turns: Prefixes[bytes] = Prefixes(limit // 2)
+        self._blobs: Recent[bytes] = Recent(limit)
+        self._turns: Prefixes[tuple[bytes, ...]] = Prefixes(limit // 2)
         self._lasting: Prefixes[bytes] = Prefixes(limit // 8, least=1, apart=0, gained=1)
 
     def encode(self, plan: Plan, request: dict[str, Any]) -> bytes:
@@ -57,38 +61,58 @@ class Encoder:
         turns: Any = request.get("messages")
         grown = self._turns.recall(turns) if type(turns) is list else None
         lasting = {name: self._lasting.recall([request[name]], name) for name in _LASTING if name in request}
-        ready = {name: found.value for name, found in lasting.items() if found.value is not None}
-        fresh = {name: member for name, member in request.items() if name not in ready}
+        known = {name: found.value for name, found in lasting.items() if found.value is not None}
+        fresh = {name: member for name, member in request.items() if name not in known}
         if grown is not None:
             fresh["messages"] = turns[grown.count :]
         walked = plan.walk(fresh, writer.blob)
 
+        members = {name: [json_text] for name, json_text in known.items()}
         if grown is not None:
-            ready["messages"] = self._written_turns(turns, walked["messages"], grown, writer)
+            members["messages"] = [b"[", *self._written_turns(turns, walked["messages"], grown, writer), b"]"]
         for name, found in lasting.items():
-            if found.keep and name not in ready and walked[name] is not None:
-                written = ready[name] = writer.dumps(walked[name])
-                self._lasting.keep([request[name]], found, written, len(written), name)
+            if found.keep and name not in known:
+                json_text = writer.dumps(walked[name])
+                self._lasting.keep([request[name]], found, json_text, len(json_text), name)
+                members[name] = [json_text]
         # botocore leaves out a member that is None, which a document may be.
         left = {
             name: member
             for name, member in walked.items()
-            if name not in plan.outside and name not in ready and member is not None
+            if name not in members and name not in plan.outside and member is not None
         }
-        members = [b'"%b":%b' % (name.encode("ascii"), written) for name, written in ready.items()]
-        return b"{%b}" % b",".join([*members, writer.dumps(left)[1:-1]] if left else members)
+        if left:
+            members[""] = [writer.dumps(left)[1:-1]]
+        return _joined(members)
 
-    def _written_turns(self, turns: list[Any], walked: list[Any], known: Any, writer: _Writer) -> bytes:
-        """All turns, of which those after the known ones were walked; what lasts of them is kept."""
-        parts = [known.value] if known.count else []
+    def _written_turns(
+        self, turns: list[Any], walked: list[Any], known: Known[tuple[bytes, ...]], writer: _Writer
+    ) -> list[bytes]:
+        """The parts of all turns' JSON, of which those after the known ones were walked; what lasts of them is kept."""
+        parts = [*(known.value or ())]
         new = known.keep - known.count
         if new > 0:
-            lasting = b",".join([*parts, writer.dumps(walked[:new])[1:-1]])
-            self._turns.keep(turns, known, lasting, len(lasting))
-            parts, walked = [lasting], walked[new:]
-        if walked:
-            parts.append(writer.dumps(walked)[1:-1])
-        return b"[%b]" % b",".join(parts)
+            parts += _after(parts, writer.dumps(walked[:new])[1:-1])
+            lasting = tuple(parts) if len(parts) < _MANY_PARTS else (b"".join(parts),)
+            self._turns.keep(turns, known, lasting, sum(map(len, lasting)))
+            walked = walked[new:]
+        return parts + _after(parts, writer.dumps(walked)[1:-1]) if walked else parts
+
+
+def _joined(members: Mapping[str, list[bytes]]) -> bytes:
+    """One JSON object of members whose JSON is there in parts; under no name there are whole members. One copy of them all."""
+    parts = [b"{"]
+    for name, json_parts in members.items():
+        if len(parts) > 1:
+            parts.append(b",")
+        if name:
+            parts.append(b'"%b":' % name.encode("ascii"))
+        parts += json_parts
+    return b"".join([*parts, b"}"])
+
+
+def _after(parts: list[bytes], json_text: bytes) -> list[bytes]:
+    return [b",", json_text] if parts else [json_text]
 
 
 class _Writer(Protocol):
