@@ -70,8 +70,31 @@ class TestRestart:
         assert told == ["Hel", (2, "rate_limit"), "Good", " day"]
         assert [event for event in events if isinstance(event, StreamRestarted)] == [StreamRestarted(2, "rate_limit")]
         assert completion.message.content == "Good day"
-        assert completion.bedrock.attempts == 2
+        assert (completion.bedrock.attempts, completion.bedrock.uncounted_attempts) == (2, 1)
         assert fake.requests[0].body == fake.requests[1].body
+
+    def test_what_the_first_attempts_cost_is_not_known_and_said_to_be_so(self) -> None:
+        usage = {"inputTokens": 7, "outputTokens": 3, "totalTokens": 10}
+        empty = StreamException(THROTTLED, at=0)
+        replies = [
+            broken("Hel", "lo"),
+            Refusal("ThrottlingException", "slow down"),
+            Reply("x", fault=empty),
+            broken("Hel", "lo", at=1),
+            Reply("Good day", usage=usage),
+        ]
+        with FakeBedrock(replies) as fake:
+            completion = streamed(guarded(fake, max_attempts=5), asking(resume="restart"))
+        assert completion.bedrock.attempts == 5
+        assert completion.bedrock.uncounted_attempts == 2, "of those, two had begun to answer"
+        assert completion.usage.total_tokens == 10
+        assert not completion.bedrock.metadata_missing
+
+    def test_the_partial_of_a_failure_says_it_too(self) -> None:
+        with FakeBedrock(lambda request: broken("Hel", "lo")) as fake, pytest.raises(ClientError) as raised:
+            streamed(guarded(fake), asking(resume="restart"))
+        details = raised.value.partial.bedrock
+        assert (details.attempts, details.uncounted_attempts, details.metadata_missing) == (3, 2, True)
 
     def test_makes_up_for_a_stream_that_only_ends_too_soon(self) -> None:
         for fault in (Stop(3), Cut(150), Cut(150, End.RESET), Cut(200, End.FIN)):

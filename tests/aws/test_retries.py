@@ -73,7 +73,9 @@ class TestWhatIsRetried:
     @pytest.mark.parametrize("ask", BOTH)
     def test_braces_for_an_answer_are_asked_for_again(self, ask: Callable[..., Any], waits: list[float]) -> None:
         with FakeBedrock([RawAnswer(b"{}"), GOOD]) as fake:
-            assert ask(guarded(fake)).message.content == "Hello"
+            completion = ask(guarded(fake), asking())
+        assert completion.message.content == "Hello"
+        assert completion.bedrock.uncounted_attempts == (ask is whole), "a whole answer was made, and is on the bill"
 
     @pytest.mark.parametrize(
         "fault",

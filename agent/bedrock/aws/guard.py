@@ -103,9 +103,11 @@ def require_complete_answer(call: Call, send: Send) -> Answer:
         if not was_raised_in(error, _PARSERS):
             raise
         found = call.journey.request_id
+        call.journey.record.uncounted += 1
         raise CorruptStreamError("the answer is not in the form of Bedrock's", request_id=found) from None
     absent = [name for name in ("output", "stopReason") if name not in answer] if call.operation == WHOLE else []
     if absent:
+        call.journey.record.uncounted += 1
         raise TruncatedResponseError(
             f"the answer has no {' and no '.join(absent)}: its body was empty, cut short, or not from Bedrock",
             request_id=request_id(answer),

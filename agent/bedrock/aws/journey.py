@@ -45,10 +45,10 @@ class Protection:
 class Journey:
     """What one call has lived through, and how it ends.
 
-    `closed` is said by whoever closes its stream; `bell` wakes whoever waits for it. `deadline` is a moment of the clock. `retries` counts only attempts
-    that followed a fault, `taken_back` what this call leaves out because the model refused it, `sent` what went out
-    last, `callers_own` what the caller's interrupt check raised, `request_id` AWS's id of the last attempt, and
-    `answered` who was asked for which operation with what, when an answer came.
+    `closed` is said by whoever closes its stream; `bell` wakes whoever waits for it. `deadline` is a moment of the clock.
+    `retries` counts only attempts that followed a fault, `taken_back` what this call leaves out because the model refused
+    it, `sent` what went out last, `callers_own` what the caller's interrupt check raised, `request_id` AWS's id of the
+    last attempt, and `answered` who was asked for which operation with what, when an answer came.
     """
 
     method: str

@@ -55,6 +55,8 @@ class HeldStream:
         self._call = call
         self._journey = journey = call.journey
         self._open_again = open_again
+        self._begun = False
+        """Whether the stream of now has told anything, be it only that the message begins."""
         self._shown = False
         self._ended = False
         self._marks: list[Event] = []
@@ -149,6 +151,7 @@ class HeldStream:
             return []
         held = list(self._marks)
         for event in source:
+            self._begun = True
             held.append(event)
             if "messageStart" not in event:
                 self._marks = []
@@ -200,6 +203,8 @@ class HeldStream:
         return None if self.message_stopped else self._resumed(call, error, failure)
 
     def _take(self, stream: Any) -> None:
+        self._journey.record.uncounted += self._begun
+        self._begun = False
         with self._changing:
             if not self._closed():
                 self._stream, stream = stream, self._stream

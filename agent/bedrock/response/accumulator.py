@@ -203,6 +203,7 @@ class Accumulator:
             unfinished_tool_calls=[block.unfinished() for block in calls if not self._finished(block)],
             repairs=list(self.repairs),
             attempts=getattr(self._record, "attempts", 0) or 1,
+            uncounted_attempts=getattr(self._record, "uncounted", 0),
             learned=[dict(entry) for entry in getattr(self._record, "learned", ())],
             fallback=getattr(self._record, "fallback", None),
             unknown=dict(self._unknown),

@@ -174,6 +174,7 @@ class BedrockDetails(Namespace):
     unfinished_tool_calls: list[dict[str, Any]]
     repairs: list[dict[str, Any]]
     attempts: int
+    uncounted_attempts: int
     learned: list[dict[str, Any]]
     fallback: dict[str, Any] | None
     structured: dict[str, Any] | None
