@@ -101,15 +101,12 @@ def known_parameters(service_model: Any, operation: str, parameters: dict[str, A
 def missing_members(service_model: Any) -> frozenset[str]:
     """The rows of NEEDED_VERSIONS that this service model does not have, found once per model."""
     if service_model not in _missing_by_model:
-        shapes = set(service_model.shape_names)
+        shapes = {row.partition(".")[0] for row in NEEDED_VERSIONS}.intersection(service_model.shape_names)
+        known = {f"{shape}.{member}" for shape in shapes for member in service_model.shape_for(shape).members}
         _missing_by_model[service_model] = frozenset(
-            row for row in NEEDED_VERSIONS if _is_missing(service_model, shapes, *row.split("."))
+            row for row in NEEDED_VERSIONS if row not in known and row.partition(".")[0] in shapes
         )
     return _missing_by_model[service_model]
-
-
-def _is_missing(service_model: Any, shapes: set[str], shape: str, member: str) -> bool:
-    return shape in shapes and member not in service_model.shape_for(shape).members
 
 
 def _pruned(shape: Any, value: Any, path: str, missing: frozenset[str]) -> Any:
