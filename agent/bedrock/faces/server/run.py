@@ -115,13 +115,15 @@ async def _no_such_method(request: Any, error: Any) -> Any:
 
 def create_server(configuration: Configuration = NO_CONFIGURATION, **arguments: Any) -> uvicorn.Server:
     """uvicorn around the application, not yet running."""
-    library, auto = needed("uvicorn"), needed("uvicorn.protocols.http.auto")
+    # h11 even where httptools is installed: that takes headers of any length, and does not notice that a client is gone
+    # who has sent a second request behind the one that is being answered (uvicorn 0.54).
+    library, protocol = needed("uvicorn"), needed("uvicorn.protocols.http.h11_impl").H11Protocol
     settings = configuration.server
     options = library.Config(
         create_app(configuration, **arguments),
         host=settings.host,
         port=settings.port,
-        http=patient_protocol(auto.AutoHTTPProtocol, settings.header_seconds),
+        http=patient_protocol(protocol, settings.header_seconds),
         ws="none",
         lifespan="on",
         log_config=None,
