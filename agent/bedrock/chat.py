@@ -31,7 +31,7 @@ from .notes import NO_NOTES, CallNotes, notes_of_answer
 from .response.accumulator import Accumulator
 from .response.completion import MALFORMED_STOP_REASONS, Completion
 from .response.decoder import Decoder
-from .values import field, frozen
+from .values import changed, field, frozen
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -265,11 +265,13 @@ def _decoder(notes: CallNotes, tool_names: Any) -> Decoder | StructuredDecoder:
 def _final(completion: Completion, notes: CallNotes) -> Completion:
     if notes.reasoning_store is not None:
         notes.reasoning_store.remember(completion.message)
-    if notes.answer_form is None:
+    form = notes.answer_form
+    if form is None:
         return completion
     from .response.structured import with_parsed_answer
 
-    return with_parsed_answer(completion, notes.answer_form)
+    in_words = notes.record is not None and notes.record.in_words
+    return with_parsed_answer(completion, changed(form, mode="instruction") if in_words else form)
 
 
 def _accumulator(answer: Any, notes: CallNotes) -> Accumulator:

@@ -35,14 +35,16 @@ class CallRecord:
     """What happened to a call on its way; the guarded client writes it, also while a stream is read.
 
     `attempts` counts the requests sent, `uncounted` those of them that the service had begun to answer and that were made
-    again: they are on the bill, and what they cost was never said. `learned` says what was taken back because the model refuses it, and `fallback`
-    who answered in whose place and why; both are JSON data.
+    again: they are on the bill, and what they cost was never said. `learned` says what was taken back because the model
+    refuses it, and `fallback` who answered in whose place and why; both are JSON data. `in_words` is set where a native
+    schema was taken back, and the model told of it.
     """
 
     attempts: int = 0
     uncounted: int = 0
     learned: list[dict[str, Any]] = field(default_factory=list)
     fallback: dict[str, Any] | None = None
+    in_words: bool = False
 
 
 @frozen

@@ -198,3 +198,24 @@ def test_what_is_remembered_is_bounded() -> None:
     for _ in range(3):
         learned.keep_what_was_learned(Call(None, "Converse", {"modelId": "m"}, journey))
     assert len(learned._known("m")[0].blocks) <= 2000
+
+
+@newest_model
+@pytest.mark.parametrize("streaming", [True, False])
+def test_an_answer_says_that_its_schema_was_told_in_words(streaming: bool) -> None:
+    refused = Refusal("ValidationException", "output_config.format: Extra inputs are not permitted")
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "additionalProperties": False}
+    form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+    asked = (MODEL_THAT_CACHES, [{"role": "user", "content": "Hi"}])
+    answer = Reply('{"a": 1}')
+    with FakeBedrock([answer, refused, answer, answer], strict=False) as fake:
+        face = bedrock(fake)
+        modes = []
+        for _ in range(3):
+            options = {"response_format": form}
+            completion = face.stream(*asked, **options).completion() if streaming else face.complete(*asked, **options)
+            assert completion.message.parsed == {"a": 1}
+            modes.append((completion.bedrock.structured or {})["mode"])
+        native = ["textFormat" in request.body.get("outputConfig", {}) for request in fake.requests]
+    assert native == [True, True, False, False]
+    assert modes == ["native", "instruction", "instruction"]

@@ -54,8 +54,13 @@ def leave_out_what_is_refused(call: Call, send: Send) -> Answer:
     take_backs = (*_known(call.model), *call.journey.taken_back)
     parameters, names = _without(call, take_backs) if take_backs else (call.parameters, [])
     call.journey.record.learned = names
+    call.journey.record.in_words = bool(names) and _has_schema(call.parameters) and not _has_schema(parameters)
     call.journey.sent = parameters
     return send(call if parameters is call.parameters else changed(call, parameters=parameters))
+
+
+def _has_schema(parameters: dict[str, Any]) -> bool:
+    return bool((parameters.get("outputConfig") or {}).get("textFormat"))
 
 
 def _without(call: Call, take_backs: tuple[TakeBack, ...]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
