@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Any
 
 import litellm
-from litellm import CustomLLM, ModelResponse
+from litellm import CustomLLM, ModelResponse, ModelResponseStream
 
 from agent.bedrock import AsyncBedrock, Bedrock, classify
 
@@ -36,7 +36,8 @@ ERRORS = {
 
 PROVIDER = "converse"
 
-_NOT_OURS = ("stream", "max_retries", "extra_body")
+_NOT_OURS = ("stream", "stream_options", "max_retries", "extra_body")
+"""What LiteLLM sees to; it takes the usage from the last chunk, where ours is unless one is asked for by itself."""
 
 
 class BedrockLLM(CustomLLM):
@@ -95,12 +96,14 @@ def _options(call: Mapping[str, Any]) -> dict[str, Any]:
     return {"extra_body": {**given, **extra}, "timeout": call.get("timeout")}
 
 
-def _generic(chunk: Any) -> Iterator[dict[str, Any]]:
-    """A chunk as LiteLLM's own, of which each holds one piece of one tool call."""
+def _generic(chunk: Any) -> Iterator[Any]:
+    """A chunk as LiteLLM's own: one piece of one tool call in each; reasoning, for which that has no place, as OpenAI's."""
     usage = None if chunk.usage is None else chunk.usage.model_dump()
-    if not chunk.choices:
-        return
     [choice] = chunk.choices
+    if reasoning := getattr(choice.delta, "reasoning_content", None):
+        delta = {"role": "assistant", "content": None, "reasoning_content": reasoning}
+        yield ModelResponseStream(id=chunk.id, model=chunk.model, choices=[{"index": 0, "delta": delta}])
+        return
     told = {
         "text": choice.delta.content or "",
         "tool_use": None,

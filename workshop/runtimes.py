@@ -27,13 +27,15 @@ RUNTIMES: Mapping[str, tuple[str, ...]] = {
     "openai3": ("openai==3.52.0", *SERVER),
     "pydantic-ai": ("pydantic-ai-slim[openai]==2.68.0", "openai==3.52.0"),
     "openai-agents": ("openai-agents==0.24.0", "openai==3.52.0"),
+    # langchain-core from 1.7.5 and LiteLLM from 1.108 on need a certifi that was not published yet; without it,
+    # langchain-openai 1.7.4 on langchain-core 1.8.1 and LiteLLM 1.109.1 passed, too (2026-11-20).
     "langchain": ("langchain-openai==1.7.3", "langgraph==1.2.22", "langchain==1.4.7", "openai==3.52.0"),
     "instructor": ("instructor==1.17.0", "openai==3.3.0"),
     "smolagents": ("smolagents[openai]==1.26.0", "openai==3.52.0"),
     # LiteLLM needs mcp for any call with tools, and does not ask for it.
     "litellm": ("litellm==1.106.2", "openai==2.54.0", "mcp==2.3.0"),
     "autogen": ("autogen-ext[openai]==0.7.5", "autogen-agentchat==0.7.5", "openai==3.52.0"),
-    "dspy": ("dspy==3.4.0", "litellm==1.106.2", "openai==2.54.0", "mcp==2.3.0"),
+    "dspy": ("dspy==3.4.1", "litellm==1.106.2", "openai==2.54.0", "mcp==2.3.0"),
     "llm": ("llm==0.36", "openai==3.52.0", *SERVER),
     "mini-swe-agent": ("mini-swe-agent==2.4.6", "litellm==1.106.2", "openai==2.54.0", "mcp==2.3.0", *SERVER),
     "aider": ("aider-chat==0.86.2", *SERVER),
@@ -45,6 +47,8 @@ PLAYERS: Mapping[str, tuple[str, ...]] = {
     "openai3": ("openai_sdk", "openai_over_http"),
     "pydantic-ai": ("pydantic_ai_agent",),
     "openai-agents": ("openai_agents",),
+    # langchain-core from 1.7.5 and LiteLLM from 1.108 on need a certifi that was not published yet; without it,
+    # langchain-openai 1.7.4 on langchain-core 1.8.1 and LiteLLM 1.109.1 passed, too (2026-11-20).
     "langchain": ("langgraph_agent",),
     "instructor": ("instructor_client",),
     "smolagents": ("smolagents_agent", "smolagents_model"),
