@@ -88,6 +88,17 @@ def test_wrong_arguments_are_refused(arguments: tuple[Any, Any]) -> None:
         Point(*positional, **named)
 
 
+def test_a_field_without_a_default_cannot_follow_one_that_has_one() -> None:
+    class Twisted:
+        """In the wrong order."""
+
+        x: int = 0
+        y: int
+
+    with pytest.raises(TypeError, match="y has no default"):
+        frozen(Twisted)(1, 2)
+
+
 def test_equality_leaves_out_what_is_not_compared_and_knows_the_class() -> None:
     assert Point(1, seen=1) == Point(1, seen=2) != Point(2)
     assert Point(1) != PointOfDataclasses(1)

@@ -90,22 +90,31 @@ _OF_INSTANCES = frozenset({"__dict__", "__weakref__"})
 
 def _init(cls: type[Any], fields: Fields, *, fixed: bool) -> Any:
     """The function that `dataclass` would have generated; a fixed value is set through its slots, past the guard."""
-    scope: dict[str, Any] = {"not_given": object()}
-    parameters, body = ["self"], []
+    scope: dict[str, Any] = {"not_given": _NOT_GIVEN}
+    defaults, body = [], []
     for name, said in fields.items():
         default, factory = (said.default, said.default_factory) if isinstance(said, Field) else (said, MISSING)
         meant = name
         if factory is not MISSING:
-            parameters.append(f"{name}=not_given")
+            default, scope[f"make_{name}"] = _NOT_GIVEN, factory
             meant = f"make_{name}() if {name} is not_given else {name}"
-        else:
-            parameters.append(name if default is MISSING else f"{name}=default_{name}")
-        scope |= {f"default_{name}": default, f"make_{name}": factory, f"set_{name}": getattr(cls, name).__set__}
+        if default is not MISSING:
+            defaults.append(default)
+        elif defaults:
+            raise TypeError(f"{cls.__qualname__}: {name} has no default and follows one that has")
+        if fixed:
+            scope[f"set_{name}"] = getattr(cls, name).__set__
         body.append(f"set_{name}(self, {meant})" if fixed else f"self.{name} = {meant}")
     if hasattr(cls, "__post_init__"):
         body.append("self.__post_init__()")
-    exec(f"def __init__({', '.join(parameters)}):\n " + "\n ".join(body), scope)  # noqa: S102 - names of our own fields
-    return scope["__init__"]
+    exec(f"def __init__(self, {', '.join(fields)}):\n " + "\n ".join(body), scope)  # noqa: S102 - our own fields' names
+    init = scope["__init__"]
+    init.__defaults__ = tuple(defaults)  # not in the text: every name in it has to be compiled
+    return init
+
+
+_NOT_GIVEN: Any = object()
+"""Stands for the argument of a field whose value is made anew for each instance."""
 
 
 def _comparison(fields: Fields, *, hashable: bool) -> tuple[Any, Any]:
