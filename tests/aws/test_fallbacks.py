@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,8 +15,11 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from agent.bedrock.aws import fallbacks, pace
 from agent.bedrock.aws.credentials import Credentials
+from agent.bedrock.aws.fallbacks import refuse_unreachable_regions
+from agent.bedrock.aws.journey import Call, Journey, Protection
 from agent.bedrock.aws.memory import Memory
-from agent.bedrock.errors import CallInterruptedError, InvalidRequestError
+from agent.bedrock.aws.settings import ClientSettings
+from agent.bedrock.errors import CallInterruptedError, InvalidRequestError, SettingsError
 from agent.bedrock.testing import FakeBedrock, Hangup, RawAnswer, Refusal, Reply, StreamException, Text, ToolCall
 
 from .guarded import BOTH, HELLO, MODEL, asking, bedrock, guarded, streamed, whole
@@ -299,3 +303,38 @@ class TestMemory:
             assert memory.get("a") == 1
             waits.append(11)
             assert memory.get("a") is None
+
+
+ENDPOINT_OF_A_REGION = "https://vpce-0a1b.bedrock-runtime.{}.vpce.amazonaws.com"
+
+
+class TestEndpoints:
+    @pytest.mark.parametrize("ask", BOTH)
+    def test_a_region_that_the_endpoint_is_not_in_is_refused_before_anything_is_sent(
+        self, ask: Callable[..., Any]
+    ) -> None:
+        with FakeBedrock() as fake:
+            client = guarded(fake, endpoint_url=ENDPOINT_OF_A_REGION.format("us-east-1"))
+            with pytest.raises(SettingsError, match=r"eu-west-1 cannot be asked at an endpoint of us-east-1.*{region}"):
+                ask(client, asking(fallbacks=[(None, OTHER), ("eu-west-1", None)]))
+
+    @pytest.mark.parametrize(
+        ("endpoint", "fallback"),
+        [
+            (None, ("eu-west-1", None)),
+            ("https://gateway.example.com/us-east-1", ("eu-west-1", None)),
+            (ENDPOINT_OF_A_REGION.format("{region}"), ("eu-west-1", None)),
+            (ENDPOINT_OF_A_REGION.format("us-east-1"), ("us-east-1", OTHER)),
+            (ENDPOINT_OF_A_REGION.format("us-east-1"), (None, OTHER)),
+        ],
+    )
+    def test_others_can_be_asked(self, endpoint: str | None, fallback: tuple[str | None, str | None]) -> None:
+        protection = Protection(ClientSettings(endpoint_url=endpoint))
+        client = SimpleNamespace(meta=SimpleNamespace(region_name="us-east-1"))
+        refuse_unreachable_regions(Call(client, "Converse", {}, Journey("Converse", protection, fallbacks=[fallback])))
+
+    def test_a_gateway_is_asked_for_the_other_region_signed_for_it(self) -> None:
+        with FakeBedrock([Refusal("ThrottlingException", "slow down"), Reply("Hello")]) as fake:
+            assert whole(guarded(fake), asking(fallbacks=[("eu-west-1", None)])).message.content == "Hello"
+            scopes = [request.headers["authorization"].split("/")[2] for request in fake.requests]
+        assert scopes == ["us-east-1", "eu-west-1"]

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
-from ..errors import Failure, Kind, is_streaming_access_denied_error
+from ..errors import Failure, Kind, SettingsError, is_streaming_access_denied_error
 from ..values import changed
 from .calls import cannot_stream, stream_from_answer, whole_kwargs
 from .journey import STREAM, WHOLE, Answer, Call, Send
@@ -108,6 +108,22 @@ _COOL_DOWNS: dict[Kind, float] = {"quota": 300.0}
 _AT_ONCE: frozenset[Kind] = frozenset({"rate_limit", "quota", "overloaded"})
 #: A region that is out looks like one bad connection, which a retry heals.
 _AT_LAST: frozenset[Kind] = frozenset({"server_error", "connection", "timeout"})
+
+
+def refuse_unreachable_regions(call: Call) -> None:
+    """Raise where a fallback is in another region and the endpoint is this region's own, which would refuse it.
+
+    A gateway, whose address names no region, is asked for the other region at the same address, signed for that one.
+    """
+    endpoint = call.journey.protection.settings.endpoint_url if call.journey.fallbacks else None
+    if endpoint is None or call.region not in endpoint.partition("://")[2].partition("/")[0]:
+        return
+    for region, _ in call.journey.fallbacks:
+        if region not in (None, call.region):
+            raise SettingsError(
+                f"the fallback in {region} cannot be asked at an endpoint of {call.region}: write {{region}} where the "
+                "endpoint_url (or AWS_ENDPOINT_URL_BEDROCK_RUNTIME) names the region"
+            )
 
 
 def ask_another_at_once(call: Call, _: Exception, failure: Failure) -> Call | None:

@@ -22,7 +22,7 @@ from ..values import changed
 from .attempt import send_for
 from .cancel import release_whoever_gives_up
 from .explain import explain
-from .fallbacks import remember_who_cannot_stream, skip_who_is_cooling, tell_as_stream
+from .fallbacks import refuse_unreachable_regions, remember_who_cannot_stream, skip_who_is_cooling, tell_as_stream
 from .journey import STREAM, WHOLE, Answer, Call, Journey, Layer, Protection, Send
 from .learned import leave_out_what_is_refused
 from .members import known_parameters
@@ -71,6 +71,7 @@ def carry_notes(call: Call, send: Send) -> Answer:
 
 def ask_who_is_ready(call: Call, send: Send) -> Answer:
     """Begin with whoever has not been found overloaded just now, where the caller named others."""
+    refuse_unreachable_regions(call)
     return send(skip_who_is_cooling(call))
 
 
