@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import socket
@@ -129,6 +130,18 @@ def test_a_region_that_is_none_is_refused_before_anybody_is_asked(
     code, out, said = run(capsys, command, "--region", "us-east-1/../")
     assert code == (1 if command == "doctor" else 2)
     assert "'us-east-1/../' is no name of a region" in (out if command == "doctor" else said)
+
+
+def test_an_output_that_cannot_be_written_is_said(
+    fake: FakeBedrock, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert cli.main(["models"]) == 1
+    assert capsys.readouterr().err == "No space left on device\n"
 
 
 def test_an_interrupted_command_says_so_by_its_code(

@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except (SettingsError, ImportError) as error:
         return _complain(str(error), NOT_MEANT)
+    except OSError as error:
+        return _complain(error.strerror or type(error).__name__, FAILED)
     except Exception as error:  # noqa: BLE001 - a person at a terminal wants a sentence, not a traceback
         from .openai_errors import message_of
 
