@@ -18,6 +18,7 @@ The map of the house; imports point downwards only:
     notes.py, blocks.py     what travels with a call; content blocks as JSON
     carriers.py, recent.py  how reasoning survives a runtime; what is remembered within bounds
     errors.py, failures.py  our own exceptions; one table from any exception to kind, status and advice
+    values.py, patterns.py  classes of values and regular expressions, built when they are first used
     testing/                a strict loopback Bedrock that real boto3 talks to
 
 Names are loaded when they are first asked for, so that importing the package costs next to nothing.
