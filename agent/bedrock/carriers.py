@@ -86,8 +86,11 @@ def holds_reasoning(sidecar: Iterable[Block]) -> bool:
 
 def pack_call_id(call_id: str, sidecar: Sequence[Block]) -> str:
     """`call_id` with the outline of its answer behind it; the same id where there is no reasoning to carry."""
-    if not holds_reasoning(sidecar):
-        return call_id
+    return packed_call_id(call_id, sidecar) if holds_reasoning(sidecar) else call_id
+
+
+def packed_call_id(call_id: str, sidecar: Sequence[Block]) -> str:
+    """`call_id` with an outline behind it, whatever it is of."""
     text = json.dumps(outline_of(sidecar), separators=(",", ":"), ensure_ascii=False)
     packed = zlib.compress(text.encode("utf-8", "surrogatepass"), 9)
     return f"{call_id}{_MARK}{urlsafe_b64encode(packed).decode('ascii').rstrip('=')}"

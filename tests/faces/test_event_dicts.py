@@ -98,6 +98,25 @@ def test_a_restart_forgets_the_open_call() -> None:
     assert tell(StreamResumed(3, "connection")) == [{"type": "stream_resumed", "attempt": 3, "reason": "connection"}]
 
 
+def test_every_call_may_be_renamed_and_a_restart_begins_anew() -> None:
+    asked: list[tuple[str, bool]] = []
+
+    def rename(call_id: str, first: bool) -> str:
+        asked.append((call_id, first))
+        return call_id.upper()
+
+    tell = EventDicts("m", call_id=rename)
+    calls = [
+        ToolCallStart(1, "a", "f"),
+        ToolCallStart(2, "b", "f"),
+        StreamRestarted(2, "x"),
+        ToolCallStart(1, "c", "f"),
+    ]
+    told = [item for event in calls for item in tell(event)]
+    assert [item["id"] for item in told if item["type"] == "tool_use_start"] == ["A", "B", "C"]
+    assert asked == [("a", True), ("b", False), ("c", True)]
+
+
 def test_a15_a_whole_answer_as_a_dict() -> None:
     content: list[dict[str, Any]] = [
         {"reasoningContent": {"reasoningText": {"text": "Hm."}}},

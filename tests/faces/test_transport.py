@@ -228,6 +228,47 @@ def test_signed_and_redacted_reasoning_survives_a_tool_round_trip(
     assert [block["toolResult"]["toolUseId"] for block in answered["content"][:2]] == ["tooluse_graz", "tooluse_linz"]
 
 
+INTERLEAVED = {
+    "reasoning before each call": [Reasoning("A", "c2ln"), ("graz", "Graz"), Reasoning("B", "bmVk"), ("linz", "Linz")],
+    "text before each call": [Reasoning("A", "c2ln"), Text("1"), ("graz", "Graz"), Text("2"), ("linz", "Linz")],
+    "no reasoning before the first": [Text("1"), ("graz", "Graz"), Reasoning("B", "bmVk"), ("linz", "Linz")],
+    "all of it": [
+        Reasoning("A", "c2ln"), Text("1"), ("graz", "Graz"), Text("2"), Redacted(b"x"), ("linz", "Linz"), ("wien", "Wien"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("answer", INTERLEAVED.values(), ids=INTERLEAVED.keys())
+def test_ids_carry_what_stands_between_the_calls(
+    serve: Serve, connect: Connect, answer: list[Any], stream: bool
+) -> None:
+    blocks = [ToolCall("weather", {"city": b[1]}, id=b[0]) if isinstance(b, tuple) else b for b in answer]
+    fake = serve(Reply(*blocks), Reply("Sunny."))
+    client = connect(fake, carry_reasoning="ids")
+    if stream:
+        with client.chat.completions.stream(model=CLAUDE, messages=USER, tools=[WEATHER]) as events:
+            message = events.get_final_completion().choices[0].message
+    else:
+        message = client.chat.completions.create(model=CLAUDE, messages=USER, tools=[WEATHER]).choices[0].message
+    results = [{"role": "tool", "tool_call_id": call.id, "content": "Sunny"} for call in message.tool_calls]
+    client.chat.completions.create(model=CLAUDE, messages=[*USER, bare(message), *results], tools=[WEATHER])
+    _, assistant, answered = fake.requests[1].body["messages"]
+    replayed = [block for block in assistant["content"] if "cachePoint" not in block]
+    assert [_described(block) for block in replayed] == [
+        block[0] if isinstance(block, tuple) else type(block).__name__ for block in answer
+    ]
+    ids = [block["toolResult"]["toolUseId"] for block in answered["content"] if "toolResult" in block]
+    assert ids == [block[0] for block in answer if isinstance(block, tuple)]
+
+
+def _described(block: dict[str, Any]) -> str:
+    if "toolUse" in block:
+        return str(block["toolUse"]["toolUseId"])
+    reasoning = block.get("reasoningContent")
+    return "Text" if reasoning is None else "Redacted" if "redactedContent" in reasoning else "Reasoning"
+
+
 def test_without_a_carrier_a_bare_history_loses_its_reasoning_safely(serve: Serve, connect: Connect) -> None:
     fake = serve(TWO_CALLS, Reply("Sunny."))
     client = connect(fake, carry_reasoning="none")

@@ -39,13 +39,16 @@ Deltas = tuple[Delta, ...] | list[Delta]
 
 NOTHING: Deltas = ()
 
+RenameCall = Callable[[str, bool], str]
+"""Given a tool call's id, and whether it is the answer's first: the id to tell."""
+
 
 class ChunkMaker:
     """Makes the chunks of one answer: call it with every event, then `last()` once the answer is complete.
 
     `head` gives id, time and model: what `ChatStream.partial()` says before the first event. With `include_usage` the
     usage is a chunk of its own without choices, as OpenAI sends it; otherwise it stands on the chunk with the finish
-    reason, where most runtimes look for it unasked. `call_id` may rename the first tool call.
+    reason, where most runtimes look for it unasked. `call_id` may rename the tool calls.
     """
 
     def __init__(
@@ -54,7 +57,7 @@ class ChunkMaker:
         *,
         include_usage: bool = False,
         reasoning_format: str = REASONING_FORMAT,
-        call_id: Callable[[str], str] | None = None,
+        call_id: RenameCall | None = None,
     ) -> None:
         self._head = {
             "id": head.id,
@@ -324,8 +327,8 @@ class _Call:
 class _Calls:
     """Tool calls, numbered from 0 without gaps; those of tools that the service runs itself are left out."""
 
-    def __init__(self, rename_first: Callable[[str], str] | None) -> None:
-        self._rename_first = rename_first
+    def __init__(self, rename: RenameCall | None) -> None:
+        self._rename = rename
         self._calls: dict[int, _Call] = {}
         self._of_the_service: set[int] = set()
 
@@ -358,8 +361,8 @@ class _Calls:
                 yield from self._without_arguments(call)
 
     def _open(self, block: int, call_id: str, name: str) -> Deltas:
-        if self._rename_first is not None and not self._calls:
-            call_id = self._rename_first(call_id)
+        if self._rename is not None:
+            call_id = self._rename(call_id, not self._calls)
         call = self._calls[block] = _Call(len(self._calls))
         function = {"name": name, "arguments": ""}
         return ({"tool_calls": [{"index": call.index, "id": call_id, "type": "function", "function": function}]},)

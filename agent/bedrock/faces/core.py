@@ -7,17 +7,16 @@ room's business. Nothing here knows HTTP or the openai SDK.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import takewhile
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..carriers import REMEMBERED, pack_call_id
+from ..carriers import REMEMBERED, holds_reasoning, pack_call_id, packed_call_id
 from ..errors import InvalidRequestError, SettingsError
 from ..request.options import split_body
-from .chunks import Chunk, ChunkMaker, chunks_of
+from .chunks import Chunk, ChunkMaker, RenameCall, chunks_of
 
 if TYPE_CHECKING:
     from ..chat import ChatStream
@@ -124,9 +123,9 @@ class ChatCore:
         """What makes the chunks of a stream, sync or async."""
         return ChunkMaker(stream.partial(), include_usage=include_usage, call_id=self.call_id(stream))
 
-    def call_id(self, stream: Any) -> Callable[[str], str] | None:
-        """What the first tool call of a stream is to be called, given its id; None where ids stay what they are."""
-        return partial(_packed, stream) if self._packs_ids else None
+    def call_id(self, stream: Any) -> RenameCall | None:
+        """What the tool calls of a stream are to be called, given their ids; None where these stay what they are."""
+        return _IdPacker(stream) if self._packs_ids else None
 
     def options(self, request: ChatRequest) -> dict[str, Any]:
         """The options of a request, and where to look for the reasoning of its history."""
@@ -142,11 +141,25 @@ class ChatCore:
         return completion
 
 
-def _packed(stream: Any, call_id: str) -> str:
-    """The id with what came before the call: more cannot be known when a stream has to name it.
+class _IdPacker:
+    """Puts into the ids of a stream's tool calls what came before each: more cannot be known when a stream has to name it.
 
-    An async stream may be read ahead of what is told, so that the call itself and more have come already.
+    So the reasoning between two calls rides on the second one. What follows the last call is lost to this carrier.
     """
-    so_far = stream.partial().message.bedrock_content_blocks
-    before = takewhile(lambda block: block.get("toolUse", {}).get("toolUseId") != call_id, so_far)
-    return pack_call_id(call_id, [*before, {"toolUse": {"toolUseId": call_id}}])
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._carried = 0
+
+    def __call__(self, call_id: str, first: bool) -> str:
+        """The id to tell; `first` says that no call of the answer was told before."""
+        if first:
+            self._carried = 0
+        # An async stream may be read ahead of what is told, so that the call itself and more have come already.
+        so_far = self._stream.partial().message.bedrock_content_blocks
+        before = list(takewhile(lambda block: block.get("toolUse", {}).get("toolUseId") != call_id, so_far))
+        since = before[self._carried :]
+        if not holds_reasoning(since) and not (self._carried and any("toolUse" not in block for block in since)):
+            return call_id
+        self._carried = len(before) + 1
+        return packed_call_id(call_id, [*since, {"toolUse": {"toolUseId": call_id}}])

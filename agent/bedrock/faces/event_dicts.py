@@ -29,16 +29,18 @@ from ..response.events import (
 if TYPE_CHECKING:
     from ..chat import ChatStream
     from ..response.completion import Completion
+    from .chunks import RenameCall
 
 EventDict = dict[str, Any]
 
 
 class EventDicts:
-    """Tells the events of one answer: call it with every event; `call_id` may rename the first tool call."""
+    """Tells the events of one answer: call it with every event; `call_id` may rename the tool calls."""
 
-    def __init__(self, model: str = "", *, call_id: Callable[[str], str] | None = None) -> None:
+    def __init__(self, model: str = "", *, call_id: RenameCall | None = None) -> None:
         self._model = model
-        self._rename_first = call_id
+        self._rename = call_id
+        self._called = False
         self._open: dict[int, tuple[ToolCallStart, list[str]]] = {}
 
     def __call__(self, event: Event) -> list[EventDict]:
@@ -58,9 +60,9 @@ class EventDicts:
     def _call(self, event: ToolCallStart) -> list[EventDict]:
         if event.runs_on_server:
             return []
-        if self._rename_first is not None:
-            event = replace(event, id=self._rename_first(event.id))
-            self._rename_first = None
+        if self._rename is not None:
+            event = replace(event, id=self._rename(event.id, not self._called))
+        self._called = True
         self._open[event.block] = (event, [])
         return [{"type": "tool_use_start", "id": event.id, "name": event.name}]
 
@@ -87,6 +89,7 @@ class EventDicts:
 
     def _restart(self, event: StreamRestarted) -> list[EventDict]:
         self._open.clear()
+        self._called = False
         return [{"type": "stream_restarted", "attempt": event.attempt, "reason": event.reason}]
 
     def _resumption(self, event: StreamResumed) -> list[EventDict]:

@@ -36,7 +36,7 @@ def http_client(*, carry_reasoning: Carry = "store", library: ModuleType | None 
     """An `httpx.Client` (or `httpx2.Client`) for `openai.OpenAI(http_client=...)`; `options` are those of `Bedrock`.
 
     `carry_reasoning` says how signed reasoning survives runtimes that do not send it back: kept in this process by
-    tool call ("store"), packed into the id of the first tool call, which needs no memory ("ids"), or not ("none").
+    tool call ("store"), packed into the ids of tool calls, which needs no memory ("ids"), or not ("none").
     `library` is the module to derive from where the choice by the installed openai is not the right one. Closing the
     client gives up nothing that others share; its connections go when it is dropped.
     """

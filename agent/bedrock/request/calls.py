@@ -77,12 +77,10 @@ def wire_call_id(call_id: Any, context: Context, message: int) -> str:
 
 def _new_wire_id(given: str, context: Context, message: int) -> str:
     legal = _LEGAL_WIDE_ID if context.profile.wide_call_ids else _LEGAL_ID
-    if legal.fullmatch(given):
-        return given
-    original, outline = unpack_call_id(given)
+    original, outline = unpack_call_id(given)  # also where it is legal as it is: an outline may be short
     if outline is not None:
         context.kinds.add("carrier")
-    if original != given and legal.fullmatch(original):
+    if legal.fullmatch(original):
         return original
     context.repair("alias_call_id", message, "a tool-call id that the service refuses was replaced")
     return _alias(original, "call")

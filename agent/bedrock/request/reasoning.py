@@ -273,12 +273,20 @@ def _outline_in_calls(message: Mapping[str, Any], context: Context) -> Outline |
         outline = _outline_in_extra_content(fields) if "extra_content" in fields else None
         call_id = fields.get("id")
         if outline is None and isinstance(call_id, str):
-            outline = unpack_call_id(call_id)[1]
-            if outline is None and store is not None:
-                outline = _stored_outline(store, unpack_call_id(call_id)[0], fields)
+            own_id, outline = unpack_call_id(call_id)
+            if outline is not None:
+                return _outline_in_ids(calls)
+            if store is not None:
+                outline = _stored_outline(store, own_id, fields)
         if outline is not None:
             return outline
     return None
+
+
+def _outline_in_ids(calls: Sequence[Any]) -> Outline:
+    """What the ids of all calls hold together: a stream has to name its calls before the answer is whole."""
+    ids = dict.fromkeys(str((as_mapping(call) or {}).get("id")) for call in calls)
+    return [entry for call_id in ids for entry in unpack_call_id(call_id)[1] or ()]
 
 
 def _outline_in_extra_content(call: Mapping[str, Any]) -> Outline | None:
