@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "agent"
 
-LEAVES = {"models", "errors", "failures", "blocks", "carriers", "prefixes", "patterns", "recent", "values"}
+LEAVES = {"models", "errors", "failures", "blobs", "blocks", "carriers", "prefixes", "patterns", "recent", "values"}
 JOINTS = LEAVES | {"notes"}
 SIBLINGS = {"request", "aws", "response"}
 
@@ -33,6 +33,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "models": {"patterns", "values"},
     "errors": {"failures", "patterns", "values"},  # one room in two files: the table is loaded at the first failure
     "failures": {"errors", "values"},
+    "blobs": {"recent"},
     "blocks": set(),
     "carriers": {"blocks", "patterns"},
     "notes": {"values"},

@@ -1,8 +1,7 @@
 """JSON bytes of a request that its plan has walked: fast, and what was sent before only once.
 
 In comes a request, out goes its body. The JSON of old turns, of the system prompt and of the tools is kept for a while and
-found again by content (`prefixes`), so that a history which grows costs what the bytes on the wire cost; blobs are kept
-under themselves (`Recent`). orjson encodes where it is installed; where it refuses (lone surrogates, integers of more
+found again by content (`prefixes`), so that a history which grows costs what the bytes on the wire cost. orjson encodes where it is installed; where it refuses (lone surrogates, integers of more
 than 64 bits) and where it is not, the standard library does. The JSON means what botocore's means; only its blanks differ.
 """
 
@@ -11,17 +10,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from base64 import b64encode
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
+from ..blobs import json_of_blob
 from ..prefixes import Known, Prefixes
-from ..recent import Recent
 from .plan import Plan, SurpriseError
 from .speedups import orjson_if_installed
-
-#: Bytes from which on it is cheaper to keep a blob's base64 than to make it again.
-LONG = 512
 
 KEPT_BYTES = 64 * 1024 * 1024
 
@@ -42,7 +38,6 @@ class Encoder:
     """Makes the bodies of requests; one per client, shared by its threads. It keeps about `limit` bytes at most."""
 
     def __init__(self, limit: int = KEPT_BYTES) -> None:
-        self._blobs: Recent[bytes] = Recent(limit)
         self._turns: Prefixes[tuple[bytes, ...]] = Prefixes(limit // 2)
         self._lasting: Prefixes[bytes] = Prefixes(limit // 8, least=1, apart=0, gained=1)
 
@@ -50,11 +45,9 @@ class Encoder:
         """The body of a request; raises one of `plan.SURPRISES` where botocore has to look at it."""
         orjson = orjson_if_installed()
         if orjson is not None:
-            try:
-                return self._body(plan, request, _Orjson(self._blobs, orjson))
-            except TypeError:  # also the base of its own error
-                pass
-        return self._body(plan, request, _Standard(self._blobs))
+            with suppress(TypeError):  # the base of its own error, for what only the standard library writes
+                return self._body(plan, request, _Orjson(orjson))
+        return self._body(plan, request, _Standard())
 
     def _body(self, plan: Plan, request: dict[str, Any], writer: _Writer) -> bytes:
         """The members that are known, and around them what is walked and written now."""
@@ -128,26 +121,24 @@ class _Writer(Protocol):
 class _Orjson:
     """Writes with orjson, which puts JSON that is ready where it belongs."""
 
-    def __init__(self, kept: Recent[bytes], orjson: Any) -> None:
-        self._kept = kept
+    def __init__(self, orjson: Any) -> None:
         self._fragment = orjson.Fragment
         self.dumps = orjson.dumps
 
     def blob(self, value: bytes | bytearray) -> Any:
-        return self._fragment(_base64(value, self._kept))
+        return self._fragment(json_of_blob(value))
 
 
 class _Standard:
     """Writes with the standard library's encoder: a mark in the data, and what it stands for put in its place."""
 
-    def __init__(self, kept: Recent[bytes]) -> None:
-        self._kept = kept
+    def __init__(self) -> None:
         self._blobs: dict[bytes, bytes] = {}
         self._written: set[bytes] = set()
 
     def blob(self, value: bytes | bytearray) -> str:
         number = len(self._blobs)
-        self._blobs[b"%d" % number] = _base64(value, self._kept)
+        self._blobs[b"%d" % number] = json_of_blob(value)
         return f"{_MARK}{number}"
 
     def dumps(self, value: Any) -> bytes:
@@ -164,14 +155,3 @@ class _Standard:
             raise SurpriseError
         self._written.add(number)
         return self._blobs[number]
-
-
-def _base64(value: bytes | bytearray, kept: Recent[bytes]) -> bytes:
-    """The bytes as a JSON string in base64."""
-    if type(value) is not bytes or len(value) < LONG:  # a bytearray may change tomorrow
-        return b'"%b"' % b64encode(value)
-    encoded = kept.get(value)
-    if encoded is None:
-        encoded = b'"%b"' % b64encode(value)
-        kept.put(value, encoded)
-    return encoded

@@ -13,6 +13,7 @@ from binascii import Error as Base64Error
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..blobs import remember_base64
 from ..errors import InvalidRequestError
 from ..patterns import pattern
 from ..recent import Recent
@@ -152,12 +153,14 @@ def _decode_strictly(text: str, start: int = 0) -> bytes | None:
     known = _decoded.get(text)
     if known is not None:
         return known
+    data = text[start:]
     try:
-        known = b64decode(text[start:], validate=True)
+        known = b64decode(data, validate=True)
     except (Base64Error, ValueError):
         return None
     if len(known) >= _KEPT_FROM:
         _decoded.put(text, known)
+        remember_base64(known, data)
     return known
 
 
