@@ -54,6 +54,15 @@ def test_a2_the_region_is_the_configurations_else_that_of_the_environment(monkey
     assert Backends(region="eu-west-2").bedrock().region == "eu-west-2"
 
 
+def test_an_argument_wins_over_the_file_and_the_file_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BEDROCK_READ_TIMEOUT", "7")
+    silent, told = (
+        Configuration(backends={"a": Backend(region="us-east-1", **more)}) for more in ({}, {"read_timeout": 5.0})
+    )
+    found = [Backends(silent), Backends(told), Backends(told, read_timeout=9)]
+    assert [backends.bedrock().settings.read_timeout for backends in found] == [7, 5, 9]
+
+
 def test_a3_keys_and_session_token_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"ACCESS_KEY_ID": "AKIDENV", "SECRET_ACCESS_KEY": "s", "SESSION_TOKEN": "env-token"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
@@ -275,11 +284,12 @@ def test_the_async_client_and_the_transports_take_it_too(from_file: Any) -> None
 
 
 def test_a7_the_async_iterator_over_a_sync_stream() -> None:
-    """Events as on the sync path, exceptions in the consumer, and a loop that is left closes its connection.
+    """Events as on the sync path, exceptions in the consumer, and a loop that is left closes its connection in a second.
 
-    Bounded back-pressure and threads that end are in test_aio.py.
+    What is read ahead is bounded: see test_aio.py.
     """
     import asyncio
+    import threading
 
     endless = Reply(Text(["one", "two", "three"]), fault=Stall(3))
     answers = iter([Reply(Reasoning("Hm.", "c2ln"), Text(["a", "b"])), Refusal("ThrottlingException"), endless])
@@ -296,6 +306,7 @@ def test_a7_the_async_iterator_over_a_sync_stream() -> None:
 
     with FakeBedrock(lambda _: next(answers)) as fake:
         told = asyncio.run(scene(fake))
-        assert fake.wait_for(lambda fake: fake.requests[2].abandoned, timeout=2)
+        assert fake.wait_for(lambda fake: fake.requests[2].abandoned, timeout=1)
+    assert not any(thread.name == "bedrock-call" for thread in threading.enumerate())
     with FakeBedrock([Reply(Reasoning("Hm.", "c2ln"), Text(["a", "b"]))]) as fake:
         assert told == list(Bedrock("us-east-1", endpoint_url=fake.url, **KEYS).stream(CLAUDE, USER))
