@@ -463,8 +463,30 @@ def test_what_is_remembered_is_bounded() -> None:
     for number in range(2 * frames.REMEMBERED):
         head = ((":event-type", 7, "messageStart"), ("number", 7, "x" * (number % 40) + str(number)))
         assert ours([encode(head, b'{"role":"a"}' + b" " * number)]).events == [{"messageStart": {"role": "a"}}]
+        assert len(ours([delta("x" * number)]).events) == 1
     assert len(frames._NAMES) <= frames.REMEMBERED
-    assert len(frames._PRELUDES) <= frames.REMEMBERED
+    assert 0 < len(frames._DELTA_FRONTS) <= frames.REMEMBERED
+
+
+def fails(data: bytes) -> bool:
+    """Whether these bytes are no event stream."""
+    decoder = new_decoder()
+    decoder.feed(data)
+    return isinstance(decoder.failure, FrameError)
+
+
+def test_what_a_delta_begins_with_is_remembered_only_of_whole_frames_that_are_deltas() -> None:
+    frames._DELTA_FRONTS.clear()
+    other = b"contentBlockStop "  # as long as the name of a delta
+    assert ours([event(other.decode(), b"{}")]).events == [{other.decode(): {}}]
+    whole = delta("x" * 77)
+    assert fails(whole[:-1] + bytes((whole[-1] ^ 1,)))
+    assert ours([whole[:-1]]).events == []
+    assert frames._DELTA_FRONTS == {}
+    for _ in range(2):
+        assert len(ours([whole]).events) == 1
+        assert list(frames._DELTA_FRONTS) == [whole[: frames.DELTA_FRONT_LENGTH]]
+    assert fails(whole[:-1] + bytes((whole[-1] ^ 1,)))
 
 
 def test_the_name_of_an_exception_is_never_remembered_as_an_event() -> None:

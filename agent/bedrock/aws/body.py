@@ -83,6 +83,7 @@ NO_HURRY = Patience()
 
 
 _LINE_END = b"\r\n"
+_LINE_END_SIZE = len(_LINE_END)
 
 
 class NoChunkError(Exception):
@@ -109,7 +110,7 @@ class Chunked:
         if self._line:
             data, self._line = self._line + data, b""
         position, size = self._left, len(data)
-        parts = [data[: position - len(_LINE_END)]] if position > len(_LINE_END) else []
+        parts = [data[: position - _LINE_END_SIZE]] if position > _LINE_END_SIZE else []
         while position < size and not self.ended:
             line_end = data.find(_LINE_END, position)
             if line_end < 0:
@@ -118,11 +119,12 @@ class Chunked:
                 break
             line = data[position:line_end]
             length = (not self._in_trailers and _SIZES.get(line)) or self._read_line(line)
-            position = line_end + len(_LINE_END)
+            position = line_end + _LINE_END_SIZE
             if length:
-                parts.append(data[position : position + length])
-                position += length + len(_LINE_END)
-        self._left = max(0, position - size)
+                end = position + length
+                parts.append(data[position:end])
+                position = end + _LINE_END_SIZE
+        self._left = position - size if position > size else 0
         self.surplus = position < size
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
@@ -130,8 +132,8 @@ class Chunked:
         """What is wrong with an end here: None, or urllib3's words for it; an end among the trailers passes."""
         if self._in_trailers:
             return None
-        if self._left > len(_LINE_END):
-            return f"Connection broken: IncompleteRead({self._left - len(_LINE_END)} more expected)"
+        if self._left > _LINE_END_SIZE:
+            return f"Connection broken: IncompleteRead({self._left - _LINE_END_SIZE} more expected)"
         return "Response ended prematurely"
 
     def _read_line(self, line: bytes) -> int:

@@ -196,7 +196,7 @@ class FrameDecoder:
     def feed(self, data: bytes) -> list[Event]:
         """The events that are complete with these bytes; look at `failure` after they are delivered."""
         events: list[Event] = []
-        if self.failure is None and (ready := self._gathered(data)):
+        if self.failure is None and (ready := self._gathered(data) if self._pending else data):
             try:
                 self._decode(ready, events)
             except FrameError as error:
@@ -209,8 +209,6 @@ class FrameDecoder:
         Each byte is copied a fixed number of times, however finely the stream is cut.
         """
         pending = self._pending
-        if not pending:
-            return data
         pending += data
         if len(pending) < self._needed:
             return b""
@@ -220,14 +218,13 @@ class FrameDecoder:
     def _decode(self, data: bytes, events: list[Event]) -> None:
         """Append the events of all whole frames in `data`, and keep what is left of it.
 
-        The loop that every event goes through: names are local, and what repeats from frame to frame is remembered.
+        The loop that every event goes through: names are local, and how a delta begins is remembered.
         """
-        position, size, loads = 0, len(data), self._loads
-        prelude_of, name_of = _PRELUDES.get, _NAMES.get
+        position, size, loads, known_delta = 0, len(data), self._loads, _DELTA_FRONTS.get
         self._needed = PRELUDE_LENGTH
         while size - position >= PRELUDE_LENGTH:
-            prelude = data[position : position + PRELUDE_LENGTH]
-            total, head_end, checksum = prelude_of(prelude) or _read_prelude(prelude)
+            known = known_delta(data[position : position + DELTA_FRONT_LENGTH])
+            total, head_end, checksum = known or _read_prelude(data[position : position + PRELUDE_LENGTH])
             end = position + total
             if end > size:
                 self._needed = total
@@ -237,10 +234,11 @@ class FrameDecoder:
             calculated = crc32(data[position + 8 : tail], checksum)
             if calculated != expected:
                 raise _checksum_error(expected, calculated)
-            head, payload = data[position + PRELUDE_LENGTH : start], data[start:tail]
-            event = _hot_delta(payload, loads) if name_of(head) == "contentBlockDelta" else None
+            payload = data[start:tail]
+            is_delta = known is not None or _begins_delta(data[position:start])
+            event = _hot_delta(payload, loads) if is_delta else None
             if event is None:
-                event = self._event(head, payload)
+                event = self._event(data[position + PRELUDE_LENGTH : start], payload)
             if event is not None:
                 events.append(event)
             elif self.failure is not None:
@@ -276,7 +274,8 @@ def _hot_delta(payload: bytes, loads: Callable[[bytes], Any]) -> Event | None:
         if len(delta) != 1 or type(index) is not int:
             return None
         if type(delta.get("text")) is not str:
-            [(kind, value)] = delta.items()
+            [kind] = delta
+            value = delta[kind]
             if len(value) != 1 or type(value.get(_HOT_MEMBERS.get(kind))) is not str:
                 return None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
@@ -317,8 +316,11 @@ def _fault(headers: Mapping[str, Any], payload: bytes, shapes: Mapping[str, Shap
 
 # --- prelude and headers ----------------------------------------------------------------------------------------------
 
-_PRELUDES: dict[bytes, tuple[int, int, int]] = {}
-"""Preludes that have passed their check -> total length, where the headers end, checksum."""
+_DELTA_FRONTS: dict[bytes, tuple[int, int, int]] = {}
+"""What whole frames of deltas began with, prelude and headers -> total length, where the headers end, checksum."""
+
+DELTA_FRONT_LENGTH = PRELUDE_LENGTH + 87
+"""Of the one block of headers that deltas have (recorded)."""
 
 _NAMES: dict[bytes, str] = {}
 """Header blocks of events -> the event's name; never those of faults."""
@@ -337,9 +339,17 @@ def _read_prelude(prelude: bytes) -> tuple[int, int, int]:
         raise FrameError(f"a payload of {payload_length} bytes is too long", "payload_length", (payload_length,))
     if payload_length < 0:
         raise FrameError(f"a frame of {total} bytes cannot hold headers of {headers_length} bytes")
-    _make_room(_PRELUDES)
-    found = _PRELUDES[prelude] = (total, PRELUDE_LENGTH + headers_length, checksum)
-    return found
+    return total, PRELUDE_LENGTH + headers_length, checksum
+
+
+def _begins_delta(front: bytes) -> bool:
+    """Whether a frame that passed its checks is a delta, by its prelude and headers; what is usual is remembered."""
+    if _NAMES.get(front[PRELUDE_LENGTH:]) != "contentBlockDelta":
+        return False
+    if len(front) == DELTA_FRONT_LENGTH:
+        _make_room(_DELTA_FRONTS)
+        _DELTA_FRONTS[front] = _read_prelude(front[:PRELUDE_LENGTH])
+    return True
 
 
 def _remember_name(head: bytes, name: str) -> str:
