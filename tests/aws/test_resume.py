@@ -33,7 +33,7 @@ from agent.bedrock.testing import (
     ToolCall,
 )
 
-from .guarded import HELLO, KEYS, MESSAGES, SLACK, asking, bedrock, guarded, later, streamed
+from .guarded import HELLO, KEYS, MESSAGES, SLACK, asking, bedrock, guarded, later, prompt, streamed
 
 ASKED = [{"role": "user", "content": "Hi"}]
 THROTTLED = "throttlingException"
@@ -283,11 +283,17 @@ class TestTheStream:
 
     @pytest.mark.parametrize("silence", [Stall(0), Stall(1), Stall(3)])
     def test_closing_wakes_its_reader(self, silence: Stall) -> None:
-        with FakeBedrock([Reply("Hello", fault=silence)]) as fake:
-            stream = guarded(fake).converse_stream(**HELLO)["stream"]
-            with later(0.2, stream.close) as moment, pytest.raises(CallInterruptedError):
-                list(stream)
-            assert time.monotonic() - moment[0] < SLACK
+        with FakeBedrock(lambda request: Reply("Hello", fault=silence)) as fake:
+            client = guarded(fake)
+
+            def release() -> float:
+                stream = client.converse_stream(**HELLO)["stream"]
+                with later(0.2, stream.close) as moment:
+                    with pytest.raises(CallInterruptedError):
+                        list(stream)
+                    return time.monotonic() - moment[0]
+
+            assert prompt(release)
 
     def test_a_signals_handler_may_close_it_wherever_it_strikes(self) -> None:
         with FakeBedrock([Reply("Hello" * 30, fault=Stall(3))]) as fake:
@@ -303,23 +309,31 @@ class TestTheStream:
             assert not closing.is_alive()
 
     def test_closing_wakes_its_reader_while_it_is_opened_again(self) -> None:
-        with FakeBedrock([broken("x", at=1), Reply("Hello", fault=Stall(-1))]) as fake:
-            stream = guarded(fake).converse_stream(**HELLO)["stream"]
-            moments: list[float] = []
+        with FakeBedrock() as fake:
+            client = guarded(fake)
 
-            def close() -> None:
-                fake.wait_for(lambda fake: len(fake.requests) == 2)
-                time.sleep(0.1)
-                moments.append(time.monotonic())
-                stream.close()
+            def release() -> float:
+                before = len(fake.requests)
+                fake.queue(broken("x", at=1), Reply("Hello", fault=Stall(-1)))
+                stream = client.converse_stream(**HELLO)["stream"]
+                moments: list[float] = []
 
-            closing = threading.Thread(target=close)
-            closing.start()
-            with pytest.raises(CallInterruptedError):
-                list(stream)
-            assert time.monotonic() - moments[0] < SLACK
-            closing.join()
-            assert fake.wait_for(lambda fake: fake.open_connections == 0)
+                def close() -> None:
+                    fake.wait_for(lambda fake: len(fake.requests) == before + 2)
+                    time.sleep(0.1)
+                    moments.append(time.monotonic())
+                    stream.close()
+
+                closing = threading.Thread(target=close)
+                closing.start()
+                with pytest.raises(CallInterruptedError):
+                    list(stream)
+                took = time.monotonic() - moments[0]
+                closing.join()
+                assert fake.wait_for(lambda fake: fake.open_connections == 0)
+                return took
+
+            assert prompt(release)
 
     def test_the_watch_goes_over_to_the_stream_that_stands_in(self) -> None:
         with FakeBedrock([broken("x", at=1), Reply("Hello", fault=Stall(2))]) as fake:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from typing import Any
 
 import pytest
 
 from agent.bedrock.testing import FakeBedrock, Reply, Text
-from workshop.soak import KEYS, MODEL, Footprint, answer_to, grown, soak
+from workshop.soak import KEYS, MODEL, MOST_GROWTH, Footprint, Sample, answer_to, grown, growth, soak
 
 
 @pytest.fixture(autouse=True)
@@ -74,3 +75,29 @@ def test_what_is_more_than_before_is_said() -> None:
         "1 more threads",
         "50 MiB more memory",
     ]
+
+
+def course(*, per_turn: float, turns: int = 20_000) -> list[Sample]:
+    """Samples of a process that first fills its caches, and then grows by so many KiB with every turn."""
+    return [(turn, 60 + min(turn, 4_000) / 200 + turn * per_turn / 1024) for turn in range(0, turns + 1, 1_000)]
+
+
+def test_the_growth_is_what_comes_after_the_caches_are_full() -> None:
+    assert growth(course(per_turn=0)) == pytest.approx(0, abs=0.01)
+    assert growth(course(per_turn=1)) == pytest.approx(9.77, abs=0.1)
+    assert MOST_GROWTH < 9.77, "a leak of 1 KiB per turn is found"
+    assert growth(course(per_turn=1, turns=5_000)) is None
+    assert growth([]) is None
+
+
+def test_a_soak_leaves_the_environment_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    from workshop.loopback import no_proxy
+
+    for before in (None, "example.com"):
+        if before is None:
+            monkeypatch.delenv("NO_PROXY", raising=False)
+        else:
+            monkeypatch.setenv("NO_PROXY", before)
+        with no_proxy():
+            assert os.environ["NO_PROXY"] == "127.0.0.1"
+        assert os.environ.get("NO_PROXY") == before

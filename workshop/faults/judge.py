@@ -25,6 +25,7 @@ from agent.bedrock.aws.memory import forget_everything
 from agent.bedrock.aws.pace import no_waiting
 from agent.bedrock.testing import FakeBedrock
 from workshop.faults.cases import SHORT, STREAM, TLS, WHOLE, Case, short
+from workshop.loopback import no_proxy
 
 MODEL = "us.amazon.nova-lite-v1:0"
 QUESTION = [{"role": "user", "content": "Hello?"}]
@@ -75,7 +76,7 @@ class Judge:
         self._exit = ExitStack()
         self._exit.enter_context(no_waiting())
         context = self._exit.enter_context(_authority()) if self.wire == TLS else None
-        os.environ["NO_PROXY"] = "127.0.0.1"  # no proxy stands between us and the loopback
+        self._exit.enter_context(no_proxy())
         self._fake = self._exit.enter_context(FakeBedrock(ssl_context=context))
         return self
 
