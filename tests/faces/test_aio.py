@@ -500,6 +500,38 @@ def test_a_slow_consumer_makes_the_worker_stop_reading() -> None:
         run(fake, play)
 
 
+@pytest.mark.parametrize("quick", [True, False])
+def test_what_a_call_raises_after_its_task_was_cancelled_is_not_logged_as_never_seen(quick: bool) -> None:
+    complaints: list[dict[str, Any]] = []
+    cancelled = threading.Event()
+    crew = workers.Workers()
+
+    def fail() -> None:
+        if not quick:
+            cancelled.wait(5)
+        raise ValueError("late")
+
+    async def scene() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        for turns in range(6):
+            cancelled.clear()
+            task = asyncio.create_task(crew.run(fail))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            time.sleep(0.01 if quick else 0)  # noqa: ASYNC251 - the work is done before the loop turns again
+            task.cancel()
+            cancelled.set()
+            await asyncio.gather(task, return_exceptions=True)
+            await asyncio.to_thread(time.sleep, 0.02)
+        del task
+        gc.collect()
+
+    asyncio.run(scene())
+    gc.collect()
+    crew.dismiss()
+    assert complaints == []
+
+
 def test_workers_are_reused_and_end_when_there_is_nothing_to_do() -> None:
     seen: set[int] = set()
 

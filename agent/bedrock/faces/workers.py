@@ -118,8 +118,13 @@ class Workers:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                 loop.call_soon_threadsafe(settle, *settled)
 
-        await self.begin(work)
-        return await outcome
+        try:
+            await self.begin(work)
+            return await outcome
+        except BaseException:
+            if not outcome.cancel() and not outcome.cancelled():
+                outcome.exception()  # whether or not it was seen, nobody will ask for it any more
+            raise
 
     def _hand_over(self, work: Work) -> bool:
         """Whether an idle thread took the work."""
