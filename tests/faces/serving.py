@@ -73,6 +73,7 @@ def serving(
         server.should_exit = True
         thread.join(15)
         assert not thread.is_alive()
+        server.config.app.state.service.close()  # type: ignore[union-attr]
 
 
 def comes_true(condition: Callable[[], Any], within: float = 2.0) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -342,6 +343,29 @@ def test_the_command_serves_until_it_is_terminated() -> None:
                 _, said = process.communicate(timeout=15)
     assert process.returncode in (0, -signal.SIGTERM)
     assert "s3cret" not in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of a terminal")
+def test_a_second_interrupt_ends_the_command_at_once_and_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = [sys.executable, "-m", "agent.bedrock", "serve", "--port", "0", "--region", "us-east-1"]
+    with FakeBedrock(lambda _: ENDLESS) as fake:
+        arguments = ["--endpoint-url", fake.url]
+        environment = {**os.environ, "AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "s3cret"}
+        with subprocess.Popen(
+            [*command, *arguments], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stderr is not None
+            begun = next(line for line in process.stderr if "running on" in line)
+            port = int(re.findall(r":(\d+) ", begun)[0])
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as opened:
+                opened.sendall(request_bytes(json.dumps({**BODY, "stream": True}).encode()))
+                assert b"200 OK" in opened.recv(65536)
+                process.send_signal(signal.SIGINT)
+                assert next(line for line in process.stderr if "Waiting for connections" in line)
+                process.send_signal(signal.SIGINT)
+                _, said = process.communicate(timeout=15)
+    assert process.returncode == 130
     assert "Traceback" not in said
 
 

@@ -114,7 +114,7 @@ async def _no_such_method(request: Any, error: Any) -> Any:
 
 
 def create_server(configuration: Configuration = NO_CONFIGURATION, **arguments: Any) -> uvicorn.Server:
-    """uvicorn around the application, not yet running."""
+    """uvicorn around the application, not yet running; whoever runs it closes `app.state.service` when it has ended."""
     # h11 even where httptools is installed: that takes headers of any length, and does not notice that a client is gone
     # who has sent a second request behind the one that is being answered (uvicorn 0.54).
     library, protocol = needed("uvicorn"), needed("uvicorn.protocols.http.h11_impl").H11Protocol
@@ -125,7 +125,7 @@ def create_server(configuration: Configuration = NO_CONFIGURATION, **arguments: 
         port=settings.port,
         http=patient_protocol(protocol, settings.header_seconds),
         ws="none",
-        lifespan="on",
+        lifespan="off",  # ended by force, uvicorn would show the traceback of whoever waits for the end of it
         log_config=None,
         access_log=False,
         server_header=False,
@@ -138,4 +138,8 @@ def create_server(configuration: Configuration = NO_CONFIGURATION, **arguments: 
 
 def serve(configuration: Configuration = NO_CONFIGURATION, **arguments: Any) -> None:
     """Serve until a signal ends it; streams that have begun are finished first."""
-    create_server(configuration, **arguments).run()
+    server = create_server(configuration, **arguments)
+    try:
+        server.run()
+    finally:
+        server.config.app.state.service.close()  # type: ignore[union-attr]
