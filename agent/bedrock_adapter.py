@@ -171,13 +171,17 @@ def build_converse_kwargs(
     stop_sequences: Sequence[str] | None = None,
     guardrail_config: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Keyword arguments for boto3's `converse` and `converse_stream`; `max_tokens=None` sends no cap."""
+    """Keyword arguments for boto3's `converse` and `converse_stream`; `max_tokens=None` sends no cap.
+
+    Those of one conversation share their content blocks: put others in their place instead of changing them.
+    """
     from .bedrock.carriers import REMEMBERED
     from .bedrock.faces.behind import base_model_of
     from .bedrock.faces.client import notes_of
     from .bedrock.faces.environment import call_options, prompt_caching
     from .bedrock.notes import ALIASES, noted
     from .bedrock.request.build import build_request
+    from .bedrock.request.memory import CONVERSATIONS
 
     options = call_options()
     if guardrail_config:
@@ -194,6 +198,7 @@ def build_converse_kwargs(
         lenient_images=True,
         reasoning_store=REMEMBERED,
         base_model=base_model_of(model, _get_bedrock_control_client),
+        memory=CONVERSATIONS,
         **options,
     )
     ALIASES.remember(request.tool_names)

@@ -150,3 +150,7 @@ class _Converted:
 
 def _copied(turns: Iterable[Turn]) -> list[Turn]:
     return [Turn(turn.role, [*turn.blocks], [*turn.origins]) for turn in turns]
+
+
+CONVERSATIONS = ConversationMemory()
+"""For callers that are functions and own nothing: the drop-in."""
