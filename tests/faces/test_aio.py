@@ -147,6 +147,13 @@ def test_a_completion_alone_is_enough() -> None:
         assert run(fake, play).message.content == "Hello!"
 
 
+def test_without_an_event_loop_a_stream_is_refused_and_leaves_nothing(recwarn: pytest.WarningsRecorder) -> None:
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        AsyncBedrock("us-east-1").stream(MODEL, HELLO)
+    gc.collect()
+    assert not recwarn.list  # a __del__ that fails is one
+
+
 def test_nothing_is_sent_by_a_stream_that_nobody_opens() -> None:
     async def play(bedrock: AsyncBedrock) -> None:
         stream = bedrock.stream(MODEL, HELLO)

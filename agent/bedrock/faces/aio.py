@@ -166,6 +166,7 @@ class AsyncChatStream:
     """
 
     def __init__(self, open_stream: Callable[..., ChatStream], callbacks: Callbacks, workers: Workers) -> None:
+        self._stream: ChatStream | None = None
         self._open_stream = open_stream
         self._listeners = callbacks.watch().listeners
         self._on_event = callbacks.on_event
@@ -174,7 +175,6 @@ class AsyncChatStream:
         self._relay = workers.relay()
         self._opening = Hold()
         self._begun = False
-        self._stream: ChatStream | None = None
         self._refusal: BaseException | None = None
         self._over = False
         self._whole = False
