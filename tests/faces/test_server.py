@@ -158,6 +158,8 @@ def test_other_paths_say_what_there_is(path: str, advice: str, served: Served) -
     response = served.http.post(path, json={})
     assert response.status_code == 404
     assert advice in response.json()["error"]["message"]
+    counted = 'bedrock_http_requests_total{endpoint="other",status="404"}'
+    assert comes_true(lambda: counted in served.http.get("/metrics").text)
 
 
 def test_other_methods_are_refused(served: Served) -> None:

@@ -81,7 +81,7 @@ def create_app(configuration: Configuration = NO_CONFIGURATION, **arguments: Any
     ]
     app: Starlette = applications.Starlette(routes=routes, lifespan=lifespan, exception_handlers={405: _no_such_method})
     app.state.service = service
-    app.router.default = _no_such_path
+    app.router.default = Endpoint("other", _no_such_path, service, open_to_all=True)
     app.router.redirect_slashes = False
     return app
 
@@ -98,13 +98,11 @@ def _with_room(configuration: Configuration) -> tuple[Configuration, dict[str, A
     return replace(configuration, backends=backends), {}
 
 
-async def _no_such_path(scope: Any, receive: Any, send: Any) -> None:
-    exchange = Exchange(scope, receive, send)
+async def _no_such_path(exchange: Exchange) -> None:
     message = f"{exchange.method} {exchange.path} is not served: there are /v1/chat/completions and /v1/models."
     if exchange.path.rstrip("/").endswith("/responses"):
         message += " Tell the runtime to use chat completions instead of the Responses API."
-    refused = RefusedError(404, "unknown_url", message)
-    await exchange.answer(404, {**JSON_HEADERS, "x-should-retry": "false"}, refused.body)
+    raise RefusedError(404, "unknown_url", message)
 
 
 async def _no_such_method(request: Any, error: Any) -> Any:
