@@ -39,6 +39,7 @@ RUNTIMES: Mapping[str, tuple[str, ...]] = {
     "llm": ("llm==0.36", "openai==3.52.0", *SERVER),
     "mini-swe-agent": ("mini-swe-agent==2.4.6", "litellm==1.106.2", "openai==2.54.0", "mcp==2.3.0", *SERVER),
     "aider": ("aider-chat==0.86.2", *SERVER),
+    "strands": ("strands-agents==1.62.0",),
 }
 """What pip puts into the environment of each runtime, beside this checkout and the tools of the tests."""
 
@@ -58,6 +59,7 @@ PLAYERS: Mapping[str, tuple[str, ...]] = {
     "llm": ("llm_plugin",),
     "mini-swe-agent": ("mini_swe_agent", "mini_swe_agent_model", "mini_swe_agent_over_http"),
     "aider": ("aider_coder",),
+    "strands": ("strands_agent",),
 }
 """Modules of `tests.runtimes.players` by the environment in which they play."""
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
+import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from agent.bedrock import AsyncBedrock
+from agent.bedrock.errors import InvalidRequestError
 from agent.bedrock.faces.adapters import StrandsModel, langchain_chunks
 from agent.bedrock.faces.client import Bedrock
 from agent.bedrock.faces.event_dicts import event_dicts_of
-from agent.bedrock.testing import FakeBedrock, Reasoning, Reply, Text, ToolCall, Usage
+from agent.bedrock.testing import FakeBedrock, Reasoning, Redacted, Refusal, Reply, Text, ToolCall, Usage
 
 CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 ANSWER = Reply(
@@ -77,6 +82,80 @@ def test_a16_a_strands_model_streams_converse_events(serve: Any, bedrock_at: Con
     assert body["messages"] == MESSAGES
     assert body["system"][0] == {"text": "Be brief."}
     assert body["inferenceConfig"]["maxTokens"] == 99
+
+
+def test_a16_reasoning_stays_in_its_blocks_signed_and_redacted(serve: Any, bedrock_at: Connect) -> None:
+    thoughts = (Reasoning("One.", "c2lnMQ=="), Redacted(b"\x00\xff"), Redacted(b"more"), Reasoning("Two.", "c2lnMg=="))
+    events = asyncio.run(collected(strands(bedrock_at(serve(Reply(*thoughts, "Hello!")))).stream(MESSAGES)))
+    blocks: list[dict[str, Any]] = []
+    for event in events:
+        if "contentBlockStart" in event:
+            blocks.append({})
+        elif "contentBlockDelta" in event:
+            [(kind, told)] = event["contentBlockDelta"]["delta"].items()
+            blocks[-1].update(told if kind == "reasoningContent" else {kind: told})
+    assert blocks == [
+        {"text": "One.", "signature": "c2lnMQ=="},
+        {"redactedContent": b"\x00\xff"},
+        {"redactedContent": b"more"},
+        {"text": "Two.", "signature": "c2lnMg=="},
+        {"text": "Hello!"},
+    ]
+    assert sum("contentBlockStop" in event for event in events) == 5
+
+
+def test_a16_a_system_prompt_of_blocks_wins_and_keeps_its_cache_points(serve: Any, bedrock_at: Connect) -> None:
+    fake: FakeBedrock = serve("Hi.")
+    system = [{"text": "Be brief. " * 500}, {"cachePoint": {"type": "default"}}]
+    model = strands(bedrock_at(fake))
+    asyncio.run(collected(model.stream(MESSAGES, None, "Be brief.", system_prompt_content=system)))
+    assert fake.requests[0].body["system"][:2] == system
+
+
+def test_a16_a_cancel_signal_ends_the_stream(serve: Any, bedrock_at: Connect) -> None:
+    fake: FakeBedrock = serve(Reply(Text(["word "] * 500), pace=0.02))
+    enough = threading.Event()
+
+    async def read() -> int:
+        events = strands(bedrock_at(fake)).stream(MESSAGES, cancel_signal=enough)
+        count = 0
+        async for event in events:
+            count += "contentBlockDelta" in event
+            if count == 3:
+                enough.set()
+        return count
+
+    assert asyncio.run(read()) < 100
+    assert fake.wait_for(lambda fake: fake.requests[0].abandoned)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "name"),
+    [
+        (Refusal("ThrottlingException", "Too many requests."), "ModelThrottledException"),
+        (Refusal("ValidationException", "Input is too long for requested model."), "ContextWindowOverflowException"),
+    ],
+)
+def test_a16_errors_are_those_of_strands_where_it_is_there(
+    serve: Any, bedrock_at: Connect, monkeypatch: pytest.MonkeyPatch, refusal: Refusal, name: str
+) -> None:
+    model = strands(bedrock_at(serve(refusal, refusal, refusal), max_attempts=1))
+    theirs = type(name, (Exception,), {})
+    monkeypatch.setitem(sys.modules, "strands.types.exceptions", SimpleNamespace(**{name: theirs}))
+    with pytest.raises(theirs):
+        asyncio.run(collected(model.stream(MESSAGES)))
+    with pytest.raises(theirs):
+        asyncio.run(collected(model.structured_output(SimpleNamespace(__name__="X", model_json_schema=dict), MESSAGES)))
+    monkeypatch.delitem(sys.modules, "strands.types.exceptions")
+    with pytest.raises(ClientError):
+        asyncio.run(collected(model.stream(MESSAGES)))
+
+
+def test_a16_an_answer_that_would_be_taken_back_is_refused_at_once(serve: Any, bedrock_at: Connect) -> None:
+    fake: FakeBedrock = serve("Hi.")
+    with pytest.raises(InvalidRequestError, match="resume"):
+        asyncio.run(collected(strands(bedrock_at(fake), resume="restart").stream(MESSAGES)))
+    assert not fake.requests
 
 
 def test_a16_a_strands_model_changes_its_configuration(serve: Any, bedrock_at: Connect) -> None:

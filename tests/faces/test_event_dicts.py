@@ -66,6 +66,22 @@ def test_a8_the_vocabulary_of_event_dicts() -> None:
     ]
 
 
+def test_redacted_reasoning_is_told_as_base64_in_its_place() -> None:
+    assert told(
+        delta(0, reasoningContent={"text": "Hm."}),
+        delta(0, reasoningContent={"signature": "sig"}),
+        stop(0),
+        delta(1, reasoningContent={"redactedContent": b"secret"}),
+        stop(1),
+        STOP,
+    ) == [
+        {"type": "reasoning_delta", "delta": "Hm."},
+        {"type": "reasoning_delta", "delta": "", "signature": "sig"},
+        {"type": "reasoning_delta", "delta": "", "redacted_content": "c2VjcmV0"},
+        TOLD_STOP,
+    ]
+
+
 def test_a_call_without_arguments_has_an_empty_object() -> None:
     complete_call = {"type": "tool_use_complete", "id": "a", "name": "now", "input": {}}
     assert complete_call in told(start(0, toolUseId="a", name="now"), stop(0), STOP)

@@ -189,6 +189,7 @@ def test_scene_stream(name: str, player_class: Any) -> None:
 
 @WAYS
 def test_scene_tools(name: str, player_class: Any, stream: bool) -> None:
+    stream = stream or getattr(player_class, "always_streams", False)
     skip_what_it_cannot(name, "tools", stream=stream)
     with FakeBedrock(forecast) as fake:
         answer = player_class(Stage(fake)).use_tools("Weather in Graz and Linz?", stream=stream)

@@ -8,9 +8,13 @@ its type checks, derive from both: `class Model(StrandsModel, strands.models.Mod
 from __future__ import annotations
 
 import json
+import sys
+from base64 import b64decode
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from ..errors import InvalidRequestError, classify
 from .aio import AsyncBedrock
 from .event_dicts import EventDict, EventDicts
 
@@ -23,7 +27,7 @@ StreamEvent = dict[str, Any]
 class StrandsEvents:
     """Tells event dicts as a Strands model tells its stream: call it with every dict.
 
-    Dicts know no blocks, so one begins whenever something else is told than before.
+    Dicts know no blocks, so one begins whenever something else is told than before, or the last one was signed.
     """
 
     def __init__(self) -> None:
@@ -37,7 +41,8 @@ class StrandsEvents:
             yield {"messageStart": {"role": "assistant"}}
         kind = event["type"]
         if kind in _BLOCKS:
-            yield from self._in_block((_BLOCKS[kind], event.get("id", "")), event)
+            kind_of_block = "redacted" if "redacted_content" in event else _BLOCKS[kind]
+            yield from self._in_block((kind_of_block, event.get("id", "")), event)
         elif kind == "tool_use_complete":
             yield from self._end_block()
         elif kind == "message_stop":
@@ -56,6 +61,8 @@ class StrandsEvents:
             yield {"contentBlockStart": {"start": named}}
         for delta in _DELTAS[event["type"]](event):
             yield {"contentBlockDelta": {"delta": delta}}
+        if "signature" in event or "redacted_content" in event:
+            yield from self._end_block()
 
     def _end_block(self) -> Iterator[StreamEvent]:
         if self._block is not None:
@@ -66,7 +73,8 @@ class StrandsEvents:
 def _reasoning_deltas(event: EventDict) -> list[dict[str, Any]]:
     said = {"text": event["delta"]} if event["delta"] else {}
     signed = {"signature": event["signature"]} if "signature" in event else {}
-    return [{"reasoningContent": part} for part in (said, signed) if part]
+    redacted = {"redactedContent": b64decode(event["redacted_content"])} if "redacted_content" in event else {}
+    return [{"reasoningContent": part} for part in (said, signed, redacted) if part]
 
 
 _BLOCKS = {
@@ -116,16 +124,22 @@ class StrandsModel:
         system_prompt: str | None = None,
         *,
         tool_choice: Any = None,
+        system_prompt_content: Sequence[Any] | None = None,
+        cancel_signal: Any = None,
         **_of_later_versions: Any,
     ) -> AsyncIterator[StreamEvent]:
-        """The answer as stream events; the messages are Converse's, as Strands has them."""
-        asked = self._asked(messages, system_prompt, tools=tool_specs, tool_choice=tool_choice)
-        async with self._bedrock.stream(**asked) as stream:
-            tell, tell_strands = EventDicts(), StrandsEvents()
-            async for event in stream:
-                for told in tell(event):
-                    for strands in tell_strands(told):
-                        yield strands
+        """The answer as stream events; messages and system prompt are Converse's, as Strands has them."""
+        system = system_prompt_content or system_prompt
+        asked = self._asked(messages, system, tools=tool_specs, tool_choice=tool_choice, cancel=cancel_signal)
+        if asked.get("resume") == "restart":
+            raise InvalidRequestError("cannot be restart: a Strands stream takes nothing back", field="resume")
+        tell, tell_strands = EventDicts(), StrandsEvents()
+        with _told_as_strands():
+            async with self._bedrock.stream(**asked) as stream:
+                async for event in stream:
+                    for told in tell(event):
+                        for strands in tell_strands(told):
+                            yield strands
 
     async def structured_output(
         self, output_model: Any, prompt: Sequence[Any], system_prompt: str | None = None, **_of_later_versions: Any
@@ -133,14 +147,36 @@ class StrandsModel:
         """`{"output": ...}` with an instance of a pydantic model."""
         schema = {"name": output_model.__name__, "schema": output_model.model_json_schema()}
         asked = self._asked(prompt, system_prompt, response_format={"type": "json_schema", "json_schema": schema})
-        completion = await self._bedrock.complete(**asked)
+        with _told_as_strands():
+            completion = await self._bedrock.complete(**asked)
         yield {"output": output_model.model_validate(json.loads(completion.choices[0].message.content or "null"))}
 
-    def _asked(self, messages: Sequence[Any], system_prompt: str | None, **more: Any) -> dict[str, Any]:
+    def _asked(self, messages: Sequence[Any], system: Any, **more: Any) -> dict[str, Any]:
         options = dict(self.config)
-        said = [{"role": "system", "content": system_prompt}] if system_prompt else []
+        said = [{"role": "system", "content": system}] if system else []
         given = {name: value for name, value in more.items() if value is not None}
         return {"model": options.pop("model_id"), "messages": [*said, *messages], **options, **given}
+
+
+_STRANDS_ERRORS = {
+    "rate_limit": "ModelThrottledException",
+    "overloaded": "ModelThrottledException",
+    "context_overflow": "ContextWindowOverflowException",
+}
+"""What a Strands agent waits out, and what it makes its conversation shorter for."""
+
+
+@contextmanager
+def _told_as_strands() -> Iterator[None]:
+    """Raises Strands' own exceptions where Strands is there and has one."""
+    try:
+        yield
+    except Exception as error:
+        known = sys.modules.get("strands.types.exceptions")
+        name = _STRANDS_ERRORS.get(classify(error).kind)
+        if known is None or name is None:
+            raise
+        raise getattr(known, name)(str(error)) from error
 
 
 # --- LangChain --------------------------------------------------------------------------------------------------------

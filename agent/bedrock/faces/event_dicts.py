@@ -1,13 +1,15 @@
 """The events of a streamed answer as small dicts, in the vocabulary of agentic-primitives-gateway.
 
 In come events, out go dicts with a `type`: `content_delta`, `reasoning_delta`, `tool_use_start`, `tool_use_delta`,
-`tool_use_complete`, `message_stop`, `metadata`. Tools that the service runs itself are not told. Arguments that are no
-JSON object are handed over as `{"raw": text}`, never as an invented `{}`.
+`tool_use_complete`, `message_stop`, `metadata`. A `reasoning_delta` with a `signature` or with `redacted_content` (base64)
+is the last of its block. Tools that the service runs itself are not told. Arguments that are no JSON object are handed
+over as `{"raw": text}`, never as an invented `{}`.
 """
 
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,6 +21,7 @@ from ..response.events import (
     Metadata,
     ReasoningDelta,
     ReasoningSignature,
+    RedactedReasoning,
     StreamRestarted,
     StreamResumed,
     TextDelta,
@@ -56,6 +59,9 @@ class EventDicts:
 
     def _signature(self, event: ReasoningSignature) -> list[EventDict]:
         return [{"type": "reasoning_delta", "delta": "", "signature": event.signature}]
+
+    def _redacted(self, event: RedactedReasoning) -> list[EventDict]:
+        return [{"type": "reasoning_delta", "delta": "", "redacted_content": b64encode(event.data).decode("ascii")}]
 
     def _call(self, event: ToolCallStart) -> list[EventDict]:
         if event.runs_on_server:
@@ -100,6 +106,7 @@ class EventDicts:
         ToolArgumentsDelta: _arguments,
         ReasoningDelta: _reasoning,
         ReasoningSignature: _signature,
+        RedactedReasoning: _redacted,
         ToolCallStart: _call,
         BlockStop: _block_stop,
         MessageStop: _message_stop,
