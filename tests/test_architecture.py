@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "agent"
 
-LEAVES = {"models", "errors", "failures", "blobs", "blocks", "carriers", "prefixes", "patterns", "recent", "values"}
+LEAVES = {"models", "errors", "failures", "blobs", "blocks", "carriers", "forks", "prefixes", "patterns", "recent", "values"}
 JOINTS = LEAVES | {"notes"}
 SIBLINGS = {"request", "aws", "response"}
 
@@ -35,11 +35,12 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "failures": {"errors", "values"},
     "blobs": {"recent"},
     "blocks": set(),
-    "carriers": {"blocks", "patterns"},
+    "carriers": {"blocks", "forks", "patterns"},
+    "forks": set(),
     "notes": {"values"},
     "prefixes": set(),
     "patterns": set(),
-    "recent": set(),
+    "recent": {"forks"},
     "values": set(),
     "testing": set(),
 }

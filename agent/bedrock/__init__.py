@@ -19,6 +19,7 @@ The map of the house; imports point downwards only:
     carriers.py, recent.py  how reasoning survives a runtime; what is remembered within bounds
     errors.py, failures.py  our own exceptions; one table from any exception to kind, status and advice
     values.py, patterns.py  classes of values and regular expressions, built when they are first used
+    forks.py                what a forked child does not take over
     testing/                a strict loopback Bedrock that real boto3 talks to
 
 Names are loaded when they are first asked for, so that importing the package costs next to nothing.

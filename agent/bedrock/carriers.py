@@ -19,6 +19,7 @@ from hashlib import sha256
 from typing import Any
 
 from .blocks import Block, json_safe
+from .forks import unlocked_after_fork
 from .patterns import pattern
 
 # Legal in an id on its own (letters, digits, "_", "-", "." and ":"), free of "|", at which one runtime cuts ids.
@@ -141,10 +142,15 @@ class ReasoningStore:
 
     def __init__(self, max_bytes: int = 16_000_000) -> None:
         self.max_bytes = max_bytes
-        self._lock = threading.Lock()
+        self.unlock()
+        unlocked_after_fork(self)
         self._outlines: OrderedDict[bytes, tuple[str, bytes]] = OrderedDict()
         self._ids: Counter[str] = Counter()  # to know at once that an id was never met
         self._size = 0
+
+    def unlock(self) -> None:
+        """Start with a lock that nobody holds."""
+        self._lock = threading.Lock()
 
     def remember(self, message: Mapping[str, Any]) -> None:
         """Keep the reasoning of an assistant message (OpenAI shape with `bedrock_content_blocks`)."""

@@ -10,6 +10,8 @@ import threading
 from sys import getsizeof
 from typing import Generic, TypeVar
 
+from .forks import unlocked_after_fork
+
 Value = TypeVar("Value", str, bytes)
 
 
@@ -25,6 +27,11 @@ class Recent(Generic[Value]):
         self._young: dict[str | bytes, Value] = {}
         self._old: dict[str | bytes, Value] = {}
         self._bytes = 0
+        self.unlock()
+        unlocked_after_fork(self)
+
+    def unlock(self) -> None:
+        """Start with a lock that nobody holds."""
         self._lock = threading.Lock()
 
     def get(self, key: str | bytes) -> Value | None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ..forks import unlocked_after_fork
 from ..patterns import pattern
 from ..values import frozen
 
@@ -133,9 +134,9 @@ class DiscoveryCache:
 
     def __init__(self, clock: Callable[[], float] | None = None) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
         self._kept: dict[Any, _Kept] = {}
-        self._reading: dict[Any, threading.Lock] = {}
+        self.unlock()
+        unlocked_after_fork(self)
 
     def discover(
         self, region: str, provider_filter: Sequence[str] | None, get_client: Callable[[], Any]
@@ -156,7 +157,7 @@ class DiscoveryCache:
     def unlock(self) -> None:
         """Start with locks that nobody holds."""
         self._lock = threading.Lock()
-        self._reading = {}
+        self._reading: dict[Any, threading.Lock] = {}
 
     def clear(self) -> None:
         """Forget all lists."""
@@ -221,7 +222,6 @@ def _unlock_after_fork() -> None:
     global _asking_lock  # noqa: PLW0603 - a lock cannot be emptied
     _asking_lock = threading.Lock()
     _asking.clear()
-    DISCOVERED.unlock()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
