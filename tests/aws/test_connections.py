@@ -7,14 +7,14 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import trustme
 from botocore.exceptions import SSLError
 
 from agent.bedrock.aws.clients import build_runtime_client
-from agent.bedrock.aws.connections import JOINED, tune_connections
+from agent.bedrock.aws.connections import JOINED, _is_idle, _quick_pool, tune_connections
 from agent.bedrock.aws.credentials import Credentials
 from agent.bedrock.aws.settings import ClientSettings
 from agent.bedrock.response.frames import decoder_for
@@ -209,6 +209,101 @@ def test_a_long_request_is_not_copied_behind_its_headers(fake: FakeBedrock, send
     assert sends[1] > JOINED
     assert fake.requests[0].body["messages"] == asking("x" * JOINED)["messages"]
     client.close()
+
+
+PREPARED: dict[str, Any] = {
+    "Content-Type": b"application/json",
+    "User-Agent": b"Botocore/1.44.5 md/a#b (x)",
+    "Authorization": b"AWS4-HMAC-SHA256 Credential=A/b, SignedHeaders=host, Signature=0",
+    "Content-Length": "2",
+}
+PATH = "/model/us.anthropic.claude-v1%3A0/converse"
+QUICK = {"url": PATH, "headers": PREPARED}
+
+ASKED: dict[str, dict[str, Any]] = {
+    "as botocore has it": QUICK,
+    "how to read": {**QUICK, "preload_content": False, "decode_content": False, "enforce_content_length": False},
+    "a query": {**QUICK, "url": f"{PATH}?a=b&c=%20"},
+    "default port": {**QUICK, "port": 80},
+    "a name": {**QUICK, "host": "bedrock.example."},
+    "IPv6": {**QUICK, "host": "::1"},
+    "long": {"url": PATH, "headers": {**PREPARED, "Content-Length": str(JOINED + 1)}, "body": b"x" * (JOINED + 1)},
+    "chunked": {**QUICK, "headers": {"User-Agent": b"x"}, "chunked": True},
+    "no length": {"url": PATH, "headers": {"User-Agent": b"x"}},
+    "no agent": {"url": PATH, "headers": {"Content-Length": b"2"}},
+    "no body": {"url": PATH, "headers": {"User-Agent": b"x"}, "body": None},
+    "a host of one's own": {"url": PATH, "headers": {**PREPARED, "Host": b"other"}},
+    "an encoding of one's own": {"url": PATH, "headers": {**PREPARED, "accept-encoding": b"gzip"}},
+    "text": {"url": PATH, "headers": {**PREPARED, "X-A": "ü"}},
+    "Latin bytes": {"url": PATH, "headers": {**PREPARED, "X-A": "ü".encode("latin-1")}},
+    "a header to skip": {"url": PATH, "headers": {**PREPARED, "User-Agent": "@@@SKIP_HEADER@@@"}},
+    "a folded header": {"url": PATH, "headers": {**PREPARED, "X-A": b"a\r\n b"}},
+    "a tab": {"url": PATH, "headers": {**PREPARED, "X-A": b"a\tb"}},
+    "a smuggled header": {"url": PATH, "headers": {**PREPARED, "X-A": b"a\r\nX-B: c"}},
+    "a smuggled name": {"url": PATH, "headers": {**PREPARED, "X-A: b\r\nX-B": b"c"}},
+    "a smuggled path": {**QUICK, "url": "/a HTTP/1.1\r\nX-B: c\r\n\r\n"},
+    "a path that is not ASCII": {**QUICK, "url": "/ü"},
+    "a smuggled method": {**QUICK, "method": "POST /b HTTP/1.1\r\n\r\n"},
+    "through a proxy": {**QUICK, "url": f"http://far.example{PATH}"},
+    "nothing": {"url": PATH, "headers": None},
+}
+
+
+def asked_of(connection_class: Any, asked: dict[str, Any]) -> dict[str, Any]:
+    """What a connection sends, what it knows then, and what it raises."""
+
+    class Wire:
+        timeouts: ClassVar[list[Any]] = []
+        sent = b""
+
+        def settimeout(self, seconds: Any) -> None:
+            self.timeouts = [*self.timeouts, seconds]
+
+        def sendall(self, data: bytes) -> None:
+            self.sent += data
+
+    asked = {"method": "POST", "body": b"{}", "host": "127.0.0.1", "port": 8080, **asked}
+    connection = connection_class(asked.pop("host"), asked.pop("port"), timeout=3)
+    connection.sock = wire = Wire()
+    try:
+        connection.request(**asked)
+        raised = None
+    except Exception as error:  # noqa: BLE001 - whatever it is, both are to raise it
+        raised = (type(error), str(error))
+    known = {name: value for name, value in vars(connection).items() if name not in {"sock", "response_class"}}
+    classes = {"_original_response_cls"}
+    return {
+        "raised": raised,
+        "sent": wire.sent,
+        "timeouts": wire.timeouts,
+        "known": {name: value for name, value in known.items() if name not in classes},
+    }
+
+
+@pytest.mark.parametrize("why", ASKED)
+def test_a_request_is_to_the_letter_what_urllib3_sends(why: str) -> None:
+    from botocore.awsrequest import AWSHTTPConnectionPool
+
+    quick = _quick_pool(AWSHTTPConnectionPool).ConnectionCls
+    assert asked_of(quick, ASKED[why]) == asked_of(AWSHTTPConnectionPool.ConnectionCls, ASKED[why])
+
+
+@pytest.mark.parametrize("why", ["as botocore has it", "a query", "how to read", "default port", "long"])
+def test_a_plain_request_is_written_at_one_go(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from botocore.awsrequest import AWSHTTPConnection, AWSHTTPConnectionPool
+
+    quick = _quick_pool(AWSHTTPConnectionPool).ConnectionCls
+    monkeypatch.setattr(AWSHTTPConnection, "putheader", lambda *_: pytest.fail("line by line"))
+    assert PATH.encode() in asked_of(quick, ASKED[why])["sent"]
+
+
+def test_a_connection_that_botocore_knows_more_of_asks_its_way() -> None:
+    from botocore.awsrequest import AWSHTTPConnectionPool
+
+    connection = _quick_pool(AWSHTTPConnectionPool).ConnectionCls("127.0.0.1", 1)
+    assert _is_idle(connection)
+    connection._response_received = True  # an early answer to `Expect: 100-continue`
+    assert not _is_idle(connection)
 
 
 def test_after_a_request_that_failed_the_next_one_is_whole(fake: FakeBedrock) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..values import changed
-from .credentials import AMBIENT, Credentials, environment_digest, identity
+from .credentials import AMBIENT, IDENTITY_VARIABLES, Credentials, identity
 from .sessions import create_client, events_of, named_profile, open_session, signature_version
 from .settings import CLIENT_VARIABLES, ClientSettings
 
@@ -146,6 +146,8 @@ def _verify() -> bool | None:
 
 # --- fingerprint ------------------------------------------------------------------------------------------------------
 
+_VARIABLES = IDENTITY_VARIABLES + CLIENT_VARIABLES
+
 
 def fingerprint(
     credentials: Credentials = AMBIENT,
@@ -157,4 +159,4 @@ def fingerprint(
     `settings` None means those of the environment, which are compared unread: a hit of the cache costs 10 us.
     """
     source = os.environ if environ is None else environ
-    return (identity(credentials, source), settings, environment_digest(source, CLIENT_VARIABLES))
+    return identity(credentials, source, _VARIABLES), settings

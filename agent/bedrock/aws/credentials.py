@@ -237,18 +237,39 @@ IDENTITY_VARIABLES: tuple[str, ...] = (
 _SHARED_FILES = (("AWS_CONFIG_FILE", "~/.aws/config"), ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"))
 
 
-def identity(credentials: Credentials = AMBIENT, environ: Mapping[str, str] | None = None) -> Hashable:
+def identity(
+    credentials: Credentials = AMBIENT,
+    environ: Mapping[str, str] | None = None,
+    variables: tuple[str, ...] = IDENTITY_VARIABLES,
+) -> Hashable:
     """A fingerprint of whose calls a client would make; secrets go into it only as a salted hash. Asks no network.
 
-    It changes with the arguments, the variables, and the size or time of the shared config and credentials files.
+    It changes with the arguments, the variables (those named are all that count, and hold IDENTITY_VARIABLES), and the
+    size or time of the shared config and credentials files.
     """
     source = os.environ if environ is None else environ
-    return (
-        _digest_of_arguments(credentials),
-        id(credentials.session),
-        environment_digest(source, IDENTITY_VARIABLES),
-        *(_file_stamp(source.get(variable) or place) for variable, place in _SHARED_FILES),
-    )
+    known = environment_digest(source, variables)
+    config, keys = _shared_files(source, known)
+    return _digest_of_arguments(credentials), id(credentials.session), known, _file_stamp(config), _file_stamp(keys)
+
+
+def _shared_files(environ: Mapping[str, str], known: bytes) -> tuple[str, ...]:
+    """Where the shared files lie; for an environment with that digest it was found out before."""
+    if environ is not os.environ:
+        return _places(environ)
+    places = _kept_places.get(known)
+    if places is None:
+        _kept_places.clear()  # the environment of a process seldom changes
+        places = _kept_places[known] = _places(environ)
+    return places
+
+
+_kept_places: dict[bytes, tuple[str, ...]] = {}
+
+
+def _places(environ: Mapping[str, str]) -> tuple[str, ...]:
+    paths = (environ.get(variable) or place for variable, place in _SHARED_FILES)
+    return tuple(os.path.expanduser(path) for path in paths)  # noqa: PTH111 (a Path costs more than the call itself)
 
 
 @lru_cache(maxsize=64)
@@ -297,7 +318,7 @@ def _raw_keys(variables: tuple[str, ...]) -> tuple[Any, ...]:
 def _file_stamp(path: str) -> tuple[int, int, int] | None:
     """Time, size and number of a file; None where there is none."""
     try:
-        found = os.stat(os.path.expanduser(path))  # noqa: PTH111, PTH116 (a Path costs more than the call itself)
+        found = os.stat(path)  # noqa: PTH116 (a Path costs more than the call itself)
     except (OSError, ValueError):
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,9 +1,10 @@
-"""The head of an answer, read at one go: what `http.client` makes of it, without `email.parser`.
+"""Heads of requests and answers, written and read at one go: what `http.client` makes of them, for half the price.
 
-In comes the socket of a connection that expects an answer, out goes `http.client`'s response with its headers. The
-standard library reads a head line by line and gives it to a parser of mail: 40 us, 5 % of a short turn. A head that is
-plain (all of it arrived at once, status 200, printable ASCII, framed in one way, on a connection that stays open) is
-taken with one expression; any other is left where it is, for `http.client` to read.
+In comes a request that botocore has prepared, out goes its head; in comes the socket of a connection that expects an
+answer, out goes `http.client`'s response with its headers. The standard library writes and reads a head line by line, and
+gives what it reads to a parser of mail: together 10 % of a short turn. What is plain (printable ASCII; an answer that
+arrived at once, with status 200, framed in one way, on a connection that stays open) is taken with one expression; any
+other is left as it is, for `http.client`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,35 @@ import re
 from collections.abc import Mapping
 from http.client import HTTPMessage, HTTPResponse
 from typing import Any
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+_PLAIN_REQUEST = re.compile(r"[A-Z]+ /[!-~]* HTTP/1\.1\r\n(?:[A-Za-z0-9-]+: [ -~]*\r\n)+")
+
+_EXPECTED = {"content-length", "user-agent"}
+_NEEDS_THOUGHT = {"accept-encoding", "expect", "host", "transfer-encoding"}
+
+
+def request_head(host: str, method: str, url: str, headers: Mapping[str, Any]) -> bytes | None:
+    """The head of a request, to the letter what urllib3 would send; None where that takes thought."""
+    names = set()
+    lines = [f"{method} {url} HTTP/1.1", f"Host: {host}", "Accept-Encoding: identity"]
+    for name, value in headers.items():
+        names.add(name.lower())
+        if type(value) is bytes:
+            lines.append(f"{name}: {value.decode('latin-1')}")
+        elif type(value) is str and value.isdigit():  # other text may be a mark that means something to urllib3
+            lines.append(f"{name}: {value}")
+        else:
+            return None
+    head = "\r\n".join(lines) + "\r\n"
+    plain = names >= _EXPECTED and names.isdisjoint(_NEEDS_THOUGHT) and _PLAIN_REQUEST.fullmatch(head)
+    if not plain or head.count("\n") != len(lines):  # a line break inside would be a header of its own
+        return None
+    return f"{head}\r\n".encode("ascii")
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
 
 _PLAIN = re.compile(rb"HTTP/1\.1 200 ([ -~]*)\r\n((?:[A-Za-z0-9-]+:[\t -~]*\r\n){1,99})\r\n")
 _HTTP_1_1 = 11
