@@ -148,6 +148,18 @@ def test_a_body_that_is_over_is_not_asked_about() -> None:
     assert not asked
 
 
+def test_a_body_that_cannot_be_closed_costs_no_watchdog() -> None:
+    broken, body, asked = silence(), silence(), []
+
+    def fail(_: BaseException) -> None:
+        raise OSError("closed twice")
+
+    broken.end_with = fail
+    vigils = [watched(broken, lambda: True), watched(body, lambda: asked.append(1))]
+    assert soon(lambda: len(asked) > 5)
+    del vigils
+
+
 def test_without_a_thread_the_caller_hears_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def start(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

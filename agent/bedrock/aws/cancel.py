@@ -2,9 +2,10 @@
 
 In comes work that blocks and a check that raises when nobody wants its result any more; out goes the result, or what the
 check raised, as soon as the bell rings or the moment comes that the check named. The work is done by a thread of its own
-meanwhile; it is used only where somebody may want to give up (a cancel token, an interrupt check, a deadline, a stream that is opened
-again), so that other calls cost nothing. Who works in a thread of its own anyhow takes a `Hold` on what that does. A call
-that was given up has its socket shut down, which ends the thread; what it answers in spite of that is closed.
+meanwhile; it is used only where somebody may want to give up (a cancel token, an interrupt check, a deadline, a stream
+that is opened again), so that other calls cost nothing. Who works in a thread of its own anyhow takes a `Hold` on what
+that does. A call that was given up has its socket shut down, which ends the thread; what it answers in spite of that is
+closed.
 `notice_connections` is how the socket is found: through the classes of connections that botocore hands to urllib3, under
 names that are not public. Without them the thread ends when its timeouts do, as it does while a connection is still being
 made: urllib3 tells of a socket once it is connected, so that the connect timeout of each address is waited for.

@@ -45,7 +45,8 @@ class Vigil:
             return True
         verdict = self._verdict()
         if verdict is not None:
-            body.end_with(verdict)
+            with contextlib.suppress(Exception):  # the stream is over either way, and other streams need this thread
+                body.end_with(verdict)
         return verdict is None
 
     def _verdict(self) -> BaseException | None:
