@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import email.message
 import json
+import socket
 import sys
 import traceback
 from collections import deque
@@ -22,7 +23,7 @@ import botocore.exceptions
 import botocore.handlers
 import pytest
 
-from agent.bedrock.aws.clients import build_runtime_client
+from agent.bedrock.aws.clients import build_control_client, build_runtime_client
 from agent.bedrock.aws.credentials import Credentials
 from agent.bedrock.aws.explain import explain
 from agent.bedrock.aws.settings import ClientSettings
@@ -479,3 +480,30 @@ def test_the_request_on_an_exception_is_found_by_the_walk_where_nobody_forgets()
             client.converse(**HELLO)
         client.close()
     assert "Signature=" in "\n".join(reachable(raised.value))
+
+
+def test_a_client_for_lists_leaves_none_either() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up() -> None:
+            for _ in range(2):
+                connection, _address = server.accept()
+                connection.recv(65536)
+                connection.close()
+
+        listener = Thread(target=hang_up)
+        listener.start()
+        client = build_control_client(
+            "us-east-1",
+            ClientSettings(max_attempts=2),
+            Credentials(None, "AKIDEXAMPLE", SECRET, f"session-{SECRET}"),
+            endpoint_url=f"http://127.0.0.1:{server.getsockname()[1]}",
+        )
+        with pytest.raises(botocore.exceptions.ConnectionClosedError) as raised:
+            client.list_foundation_models()
+        client.close()
+        listener.join(10)
+    told = "\n".join(reachable(raised.value))
+    assert "foundation-models" in told
+    assert SECRET not in told
+    assert "Signature=" not in told

@@ -96,7 +96,7 @@ def build_control_client(
     endpoint_url: str | None = None,
 ) -> BedrockClient:
     """A `bedrock` client, for lists of models and profiles; it gives up sooner than one that waits for a model."""
-    from .explain import explained
+    from .explain import explained, forget_secrets_of
 
     chosen = settings or ClientSettings.from_environment()
     with explained(named_profile(credentials)):
@@ -105,6 +105,7 @@ def build_control_client(
         client: BedrockClient = create_client(
             session, "bedrock", region_name=region, endpoint_url=endpoint_url, verify=_verify(), config=config
         )
+    forget_secrets_of(client)
     return client
 
 

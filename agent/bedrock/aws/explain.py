@@ -27,7 +27,7 @@ def explained(profile: str | None) -> Iterator[None]:
 
 def explain(exc: BaseException, profile: str | None) -> None:
     """Add what `classify` advises as a note, and forget what nobody is to see; again does no harm."""
-    _forget_secrets(exc)
+    forget_secrets(exc)
     _attach(exc, "aws_profile", profile)
     if "botocore.exceptions.ProfileNotFound" in class_names(exc):
         _attach(exc, "available_profiles", _available_profiles())
@@ -38,7 +38,13 @@ SECRET_HEADERS = ("Authorization", "X-Amz-Security-Token")
 """Headers of a request that hold a bearer token, a signature, or the token of a session."""
 
 
-def _forget_secrets(exc: BaseException) -> None:
+def forget_secrets_of(client: Any) -> None:
+    """Have a client that is not guarded forget them, too."""
+    service = client.meta.service_model.service_id.hyphenize()
+    client.meta.events.register(f"after-call-error.{service}", lambda exception, **_: forget_secrets(exception))
+
+
+def forget_secrets(exc: BaseException) -> None:
     """Blank the secret headers of requests that hang on the exception or on those that led to it (ConnectionClosedError).
 
     Such a request has been sent for the last time: the next attempt prepares one of its own.
