@@ -40,7 +40,11 @@ if TYPE_CHECKING:
     from .faces.aio import AsyncBedrock as AsyncBedrock
     from .faces.aio import AsyncChatStream as AsyncChatStream
     from .faces.client import Bedrock as Bedrock
+    from .faces.event_dicts import EventDicts as EventDicts
+    from .faces.event_dicts import answer_dict as answer_dict
+    from .faces.event_dicts import event_dicts_of as event_dicts_of
     from .faces.hooks import CallDetails as CallDetails
+    from .faces.sse import sse as sse
     from .faces.transport import async_http_client as async_http_client
     from .faces.transport import http_client as http_client
     from .response.completion import Completion as Completion
@@ -53,12 +57,16 @@ _HOMES = {
     "CallDetails": "faces.hooks",
     "ChatStream": "chat",
     "Completion": "response.completion",
+    "EventDicts": "faces.event_dicts",
     "Failure": "errors",
     "InvalidRequestError": "errors",
+    "answer_dict": "faces.event_dicts",
     "async_http_client": "faces.transport",
     "classify": "errors",
     "describe_credentials": "aws.describe",
+    "event_dicts_of": "faces.event_dicts",
     "http_client": "faces.transport",
+    "sse": "faces.sse",
 }
 
 __all__ = [  # noqa: PLE0604 - the names are strings, as the table says

@@ -16,16 +16,18 @@ DONE = b"data: [DONE]\n\n"
 CONTENT_TYPE = "text/event-stream; charset=utf-8"
 
 
-def _blob(value: Any) -> str:
+def _plain(value: Any) -> Any:
     if isinstance(value, (bytes, bytearray)):
         return b64encode(value).decode("ascii")
+    if hasattr(value, "model_dump"):
+        return value.model_dump(exclude_none=True)
     return str(value)
 
 
-json_text = json.JSONEncoder(separators=(",", ":"), default=_blob).encode
+json_text = json.JSONEncoder(separators=(",", ":"), default=_plain).encode
 """Compact JSON of anything that an answer can hold."""
 
 
 def sse(data: Any) -> bytes:
-    """`data: {json}` and the blank line that ends an event."""
+    """`data: {json}` and the blank line that ends an event; `data` may be a chunk or a completion as it is."""
     return b"data: %b\n\n" % json_text(data).encode("ascii")
