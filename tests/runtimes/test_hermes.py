@@ -7,6 +7,7 @@ it is skipped. `VENDORED_ADAPTER` names the folder that `scripts/vendor` filled.
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -119,6 +120,14 @@ def refusals(fake: FakeBedrock) -> list[Any]:
     return [request.refusal for request in fake.requests if request.refusal]
 
 
+def reasoning_comes_back(fake: FakeBedrock) -> bool:
+    """Whether the signed reasoning is before the calls in the turn whose results are sent, which Hermes leaves out."""
+    assistant = next(turn["content"] for turn in fake.requests[1].messages if turn["role"] == "assistant")
+    assert sum("toolUse" in block for block in assistant) == 2
+    signed = {"text": "I should read the file.", "signature": "c2lnbmF0dXJl"}
+    return assistant[0].get("reasoningContent", {}).get("reasoningText") == signed
+
+
 def test_the_adapter_under_test_is_ours() -> None:
     assert Path(str(bedrock_adapter.__file__)).parent == Path(os.environ["VENDORED_ADAPTER"])
     assert sys.modules["agent.bedrock_adapter"] is bedrock_adapter
@@ -138,6 +147,7 @@ def test_a_streamed_turn_with_two_tools(world: Any, note: Path, model: str) -> N
     assert "".join(reasoning) == "I should read the file."
     assert operations(fake) == ["converse-stream"] * 2, "no probe of the context length, no retry"
     assert not refusals(fake)
+    assert reasoning_comes_back(fake) is (model == CLAUDE), "Nova takes none"
 
 
 @pytest.mark.parametrize("model", [CLAUDE, NOVA])
@@ -149,6 +159,7 @@ def test_a_whole_turn_with_two_tools(world: Any, note: Path, model: str) -> None
     assert result["final_response"] == f"It says: {SECRET}."
     assert operations(fake) == ["converse"] * 2
     assert not refusals(fake)
+    assert reasoning_comes_back(fake) is (model == CLAUDE), "Nova takes none"
 
 
 def test_the_history_that_hermes_keeps_goes_on_in_a_later_conversation(world: Any, note: Path) -> None:
@@ -197,6 +208,36 @@ def test_throttling_at_the_opening_is_waited_out(world: Any, note: Path) -> None
     assert result["final_response"] == f"It says: {SECRET}."
 
 
+def test_a_context_overflow_is_taken_for_one(world: Any) -> None:
+    from botocore.exceptions import ClientError
+
+    from agent.error_classifier import classify_api_error
+
+    with world([Refusal("ValidationException", "Input is too long for requested model.")]):
+        client = bedrock_adapter._get_bedrock_runtime_client(REGION)
+        with pytest.raises(ClientError) as caught:
+            bedrock_adapter.call_converse(REGION, CLAUDE, [{"role": "user", "content": "Hi"}])
+        assert client is bedrock_adapter._get_bedrock_runtime_client(REGION)
+    assert "context_overflow" in str(classify_api_error(caught.value, provider="bedrock", model=CLAUDE))
+
+
+def test_a_conversation_that_is_too_long_is_made_shorter(world: Any, note: Path) -> None:
+    answer = reading(note)
+    too_long = iter([Refusal("ValidationException", "Input is too long for requested model.")])
+    history = [
+        message
+        for number in range(40)
+        for message in (
+            {"role": "user", "content": f"Question {number}? " + "word " * 200},
+            {"role": "assistant", "content": f"Answer {number}. " + "word " * 200},
+        )
+    ]
+    with world(lambda request: next(too_long, None) or answer(request)) as fake:
+        result = make_agent(NOVA).run_conversation(QUESTION, conversation_history=history)
+    assert result["final_response"] == f"It says: {SECRET}."
+    assert len(fake.requests[-1].messages) < len(fake.requests[0].messages)
+
+
 def test_an_interrupt_ends_the_stream_and_its_connection(world: Any) -> None:
     with world([Reply(Text("word " * 500), pace=0.02)]) as fake:
         agent_loop = make_agent(stream_delta_callback=lambda delta: agent_loop.interrupt("enough"))
@@ -221,6 +262,22 @@ def test_the_auxiliary_client_answers(world: Any) -> None:
         )
     assert completion.choices[0].message.content == "A title"
     assert fake.requests[0].body["inferenceConfig"] == {"maxTokens": 20, "stopSequences": ["\n"]}
+
+
+def test_an_object_for_a_plugin(world: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from agent import auxiliary_client
+    from agent.plugin_llm import PluginLlm, PluginLlmTextInput
+
+    monkeypatch.setattr(auxiliary_client, "_client_cache", {})
+    schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    with world(['{"name": "Graz"}']) as fake:
+        model = {"provider": "bedrock", "default": NOVA}
+        (tmp_path / ".hermes" / "config.yaml").write_text(json.dumps({"model": model}), encoding="utf-8")
+        answer = PluginLlm(plugin_id="cities").complete_structured(
+            instructions="Which city?", input=[PluginLlmTextInput(text="It is on the Mur.")], json_schema=schema
+        )
+    assert answer.parsed == {"name": "Graz"}
+    assert [request.model_id for request in fake.requests] == [NOVA]
 
 
 def test_the_provider_is_resolved_with_our_names(world: Any) -> None:

@@ -5,6 +5,7 @@ It runs in Hermes's environment, beside `test_hermes` (`scripts/test-hermes`); a
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from .test_hermes import CLAUDE, QUESTION, SECRET, note, reading  # noqa: F401 -
 # Only now is `agent` Hermes's package with ours before it.
 from agent.bedrock.testing import FakeBedrock, RecordedRequest, Refusal, Reply, Text
 
-from .players.stage import BASE_URL, Stage, close_servers
+from .players.stage import BASE_URL, SCHEMA, Stage, close_servers
 
 pytestmark = [
     pytest.mark.leaves_threads,  # Hermes keeps daemon threads of its own
@@ -118,3 +119,22 @@ def test_a_context_overflow_is_taken_for_one() -> None:
         with pytest.raises(openai.BadRequestError) as caught:
             client.chat.completions.create(model=CLAUDE, messages=[{"role": "user", "content": "Hi"}])
     assert "context_overflow" in str(classify_api_error(caught.value, provider="custom", model=CLAUDE))
+
+
+def test_an_object_for_a_plugin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from agent import auxiliary_client
+    from agent.plugin_llm import PluginLlm, PluginLlmTextInput
+
+    monkeypatch.setattr(auxiliary_client, "_client_cache", {})
+    home = tmp_path / ".hermes"
+    home.mkdir()
+    monkeypatch.setenv("HERMES_HOME", str(home))
+    with FakeBedrock(['{"name": "Graz"}']) as fake:
+        model = {"provider": "custom", "base_url": Stage(fake).address(), "api_key": "unused", "default": CLAUDE}
+        (home / "config.yaml").write_text(json.dumps({"model": model}), encoding="utf-8")
+        answer = PluginLlm(plugin_id="cities").complete_structured(
+            instructions="Which city?", input=[PluginLlmTextInput(text="It is on the Mur.")], json_schema=SCHEMA
+        )
+    close_servers()
+    assert answer.parsed == {"name": "Graz"}
+    assert "outputConfig" in fake.requests[0].body
