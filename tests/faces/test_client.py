@@ -155,4 +155,5 @@ def test_an_async_one_and_one_of_a_configuration_are_copied_too(tmp_path: Path) 
     path.write_text('[backends.far]\nregion = "eu-west-1"\nmodel = "a.b"\n', encoding="utf-8")
     configured = pickle.loads(pickle.dumps(Bedrock.from_config(path, "far")))
     assert (configured.region, configured.route("").model) == ("eu-west-1", "a.b")
+    assert pickle.loads(pickle.dumps(AsyncBedrock.from_config(path, "far"))).region == "eu-west-1"
     assert copy.deepcopy(AsyncBedrock("eu-west-1")).region == "eu-west-1"

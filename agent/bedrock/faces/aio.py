@@ -17,6 +17,7 @@ import inspect
 import logging
 from collections.abc import Callable, Coroutine, Generator
 from functools import cached_property, partial
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from ..aws.cancel import Hold
@@ -78,6 +79,11 @@ class AsyncBedrock:
         face = cls.__new__(cls)
         face._drive(sync)  # noqa: SLF001 - it is one of ours
         return face
+
+    @classmethod
+    def from_config(cls, path: str | PathLike[str], backend: str | None = None, **arguments: Any) -> Self:
+        """`Bedrock.from_config`, to be awaited."""
+        return cls.over(Bedrock.from_config(path, backend, **arguments))
 
     def _drive(self, sync: Bedrock) -> None:
         self.sync = sync
