@@ -148,8 +148,8 @@ def _events(
     raw: Iterable[Any], decode: Decode, accumulator: Accumulator, watch: Watch, interrupted: threading.Event
 ) -> Iterator[Event]:
     """The pump. It knows nothing of the `ChatStream`, so that a dropped stream is collected, and closed, at once."""
-    listeners, alive, check = watch.listeners, watch.sign_of_life, watch.interrupt_check
-    feed = accumulator.feed
+    alive, check = watch.sign_of_life, watch.interrupt_check
+    feed, listener_of = accumulator.feed, watch.listeners.get
     ran_to_end = False
     try:
         for raw_event in _until_closed(raw, accumulator, interrupted):
@@ -160,7 +160,7 @@ def _events(
                 return
             for event in decode(raw_event):
                 feed(event)
-                listener = listeners.get(type(event))
+                listener = listener_of(type(event))
                 if listener is not None:
                     listener(event)
                 yield event
