@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent.bedrock import AsyncBedrock, Bedrock, async_http_client, http_client
-from agent.bedrock.errors import InvalidRequestError
+from agent.bedrock.errors import InvalidRequestError, SettingsError
 from agent.bedrock.faces.backends import Backends
 from agent.bedrock.faces.config import Backend, Configuration, Model
 from agent.bedrock.response.events import TextDelta
@@ -127,6 +127,20 @@ def test_e13_a_bearer_token_is_sent_as_such_and_nothing_is_signed(secure: FakeBe
         headers = secure.requests[-1].headers
         assert headers["authorization"] == "Bearer gateway-token"
         assert not {"x-amz-date", "x-amz-security-token", "x-amz-content-sha256"} & headers.keys()
+
+
+def test_a_gateways_token_is_shown_to_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_TOKEN", "gateway-token")
+
+    def at(url: str) -> Bedrock:
+        here = Backend(region="us-east-1", endpoint_url=url, bearer_token_env="GATEWAY_TOKEN")
+        return Backends(Configuration(backends={"gateway": here})).bedrock()
+
+    with pytest.raises(SettingsError, match="set AWS_ENDPOINT_URL_BEDROCK"):
+        _ = at("https://llm.example.com/corp").control_client
+    assert at("https://vpce-1.bedrock-runtime.us-east-1.vpce.amazonaws.com").control_client
+    monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK", "https://llm.example.com/control")
+    assert at("https://llm.example.com/corp").control_client
 
 
 def ask(bedrock: Bedrock, model: str, stream: bool) -> str | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..aws import calls, clients
 from ..aws.cache import ClientCache
-from ..aws.credentials import Credentials, environment_digest, resolve_region
+from ..aws.credentials import Credentials, bearer_token, environment_digest, resolve_region
 from ..aws.options import CallOptions, split_options
 from ..aws.settings import CLIENT_VARIABLES, ClientSettings
 from ..carriers import REMEMBERED
@@ -162,11 +162,17 @@ class Bedrock:
 
     def _control_client_for(self, region: str) -> Any:
         settings = self._settings_now()
-        return self._clients.get_or_build(
+        client = self._clients.get_or_build(
             ("bedrock", region),
             clients.fingerprint(self._credentials, settings),
             lambda: clients.build_control_client(region, settings, self._credentials),
         )
+        gateway = settings.endpoint_url is not None and not _is_of_aws(settings.endpoint_url)
+        if gateway and bearer_token(self._credentials) and _is_of_aws(client.meta.endpoint_url):
+            raise SettingsError(
+                "a gateway's token is not sent to AWS: to list models, set AWS_ENDPOINT_URL_BEDROCK to where that is done"
+            )
+        return client
 
     @cached_property
     def chat(self) -> Chat:
@@ -280,7 +286,9 @@ class Bedrock:
         asked, about = split_options(options)
         about.setdefault("reasoning_store", REMEMBERED)
         if not asked:
-            return with_notes(model, build_request(model, messages, tools, memory=self._memory, **self._knowing(model, about)))
+            return with_notes(
+                model, build_request(model, messages, tools, memory=self._memory, **self._knowing(model, about))
+            )
         self._warn_if_nobody_obeys(asked)
         elsewhere = {name: value for name, value in about.items() if name != "base_model"}
 
@@ -308,6 +316,12 @@ class Bedrock:
             return options  # whose control plane to ask is not known of a client that was handed in
         base_model = base_model_of(model, self._control_client_for)
         return options if base_model is None else {**options, "base_model": base_model}
+
+
+def _is_of_aws(url: str) -> bool:
+    from urllib.parse import urlsplit
+
+    return (urlsplit(url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))
 
 
 def notes_of(model: str, request: ConverseRequest) -> CallNotes:
