@@ -46,6 +46,7 @@ def build_runtime_client(
     With `decoder_for` (`response.frames.decoder_for`) its streams are ours, else botocore's. All retries are the guard's
     (`retries`): botocore is told to make one attempt.
     """
+    from .answers import parse_answers_once
     from .attempt import listen_to, make_one_attempt_at_a_time
     from .cancel import notice_connections
     from .connections import tune_connections
@@ -83,6 +84,7 @@ def build_runtime_client(
     make_one_attempt_at_a_time(client)
     install_fast_requests(client)
     sign_quickly(client)
+    parse_answers_once(client)
     if decoder_for is not None:
         install_fast_stream(client, decoder_for, chosen)
     return client
