@@ -183,6 +183,12 @@ def test_without_the_extra_serving_says_what_to_install(
 # --- doctor -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True)
+def few_distributions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To read the files of all that is installed takes a third of a second; the doctor in a process of its own does."""
+    monkeypatch.setattr(doctor, "_distributions", list)
+
+
 def examined(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, str]]:
     code, out, _ = run(capsys, "doctor", *arguments)
     rows: dict[str, str] = {}
