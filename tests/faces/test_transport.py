@@ -530,6 +530,23 @@ def test_an_answer_that_only_we_find_malformed_is_asked_for_again_by_the_sdk(ser
 
 
 @pytest.mark.usefixtures("_no_waiting")
+@pytest.mark.parametrize("stream", [False, True])
+def test_attempts_of_a_client_of_ones_own_are_not_multiplied_by_the_sdk(
+    serve: Serve, library: Any, stream: bool
+) -> None:
+    import boto3
+
+    fake = serve(lambda _: Reply("Hi", fault=Hangup()))
+    retries = {"total_max_attempts": 2, "mode": "standard"}
+    client = boto3.client("bedrock-runtime", **fake.client_options(retries=retries))
+    sdk = openai.OpenAI(api_key="x", base_url=BASE_URL, http_client=http_client(library=library, client=client))
+    with pytest.raises(openai.InternalServerError) as caught:  # a response can say that nobody is to try again
+        sdk.chat.completions.create(model=NOVA, messages=USER, stream=stream)
+    assert (caught.value.status_code, caught.value.code) == (502, "connection_error")
+    assert len(fake.requests) == 2
+
+
+@pytest.mark.usefixtures("_no_waiting")
 def test_what_was_refused_for_good_is_sent_once(serve: Serve, connect: Connect) -> None:
     fake = serve(lambda request: Refusal("ValidationException", "wrong"))
     with pytest.raises(openai.BadRequestError):

@@ -132,7 +132,9 @@ class Desk:
         answer = error_answer(error, retried=tried)
         if answer.failure.kind == "unknown":
             logger.error("error=%s | a call failed in a way that nobody foresaw", type(error).__name__, exc_info=error)
-        if not is_service_error(error):
+        # Nobody can tell botocore to try once only; that the SDK is not to try again can only be said by an answer.
+        multiplied = tried and self.bedrock.settings is None
+        if not is_service_error(error) and not multiplied:
             raised = _RAISED.get(answer.failure.kind)
             if raised is not None:
                 name: Raised = "ConnectTimeout" if type(error).__name__ == "ConnectTimeoutError" else raised
