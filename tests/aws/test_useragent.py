@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import botocore.session
@@ -9,7 +11,9 @@ import pytest
 from botocore.config import Config
 
 from agent.bedrock.aws import useragent
-from agent.bedrock.aws.useragent import keep_user_agent
+from agent.bedrock.aws.credentials import Credentials
+from agent.bedrock.aws.sessions import open_session
+from agent.bedrock.aws.useragent import keep_user_agent, present_as_boto3
 
 context = pytest.importorskip("botocore.context")  # with an older botocore nothing is kept
 
@@ -108,3 +112,55 @@ def test_where_something_rewrites_the_parts_botocore_builds_them(monkeypatch: py
         assert session.get_component("user_agent_creator") is before
     finally:
         useragent._keeping_class.cache_clear()
+
+
+# --- boto3's name -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("extra", ["", "more/stuff"])
+def test_a_session_says_of_itself_what_boto3_says(extra: str) -> None:
+    boto3 = pytest.importorskip("boto3")
+    ours, theirs = botocore.session.Session(), botocore.session.Session()
+    ours.user_agent_extra = theirs.user_agent_extra = extra
+    present_as_boto3(ours)
+    boto3.Session(botocore_session=theirs)
+    assert names(ours) == names(theirs)
+    present_as_boto3(ours)
+    assert names(ours) == names(theirs)
+
+
+def names(session: Any) -> tuple[str, str, str]:
+    return session.user_agent_name, session.user_agent_version, session.user_agent_extra
+
+
+def test_clients_of_ours_begin_with_boto3() -> None:
+    boto3 = pytest.importorskip("boto3")
+    session = open_session(Credentials(aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key="not-a-secret"))
+    client = session.create_client("bedrock-runtime", region_name="us-east-1")
+    assert client.meta.config.user_agent.startswith(f"Boto3/{boto3.__version__} ")
+
+
+def test_the_version_is_read_without_importing_boto3(monkeypatch: pytest.MonkeyPatch) -> None:
+    boto3 = pytest.importorskip("boto3")
+    monkeypatch.delitem(sys.modules, "boto3")
+    monkeypatch.setattr(useragent, "_boto3_version", useragent._boto3_version.__wrapped__)
+    assert useragent._boto3_version() == boto3.__version__
+    assert "boto3" not in sys.modules
+
+
+def test_without_boto3_it_is_botocore(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delitem(sys.modules, "boto3", raising=False)
+    monkeypatch.setattr(useragent, "_boto3_version", useragent._boto3_version.__wrapped__)
+    monkeypatch.setattr(botocore, "__file__", str(tmp_path / "botocore" / "__init__.py"))
+    session = botocore.session.Session()
+    before = names(session)
+    present_as_boto3(session)
+    assert names(session) == before
+
+
+def test_a_session_with_a_name_of_its_own_keeps_it() -> None:
+    session = botocore.session.Session()
+    session.user_agent_name = "Own"
+    before = names(session)
+    present_as_boto3(session)
+    assert names(session) == before

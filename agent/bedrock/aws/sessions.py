@@ -14,7 +14,7 @@ from typing import Any
 from .credentials import BEARER_VARIABLE, DEFAULT_REGION, Credentials, bearer_token, clean_secret, effective_profile
 from .loader import quicken_loader
 from .settings import blank_to_none
-from .useragent import keep_user_agent
+from .useragent import keep_user_agent, present_as_boto3
 
 _KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
 _CONTAINER_VARIABLES = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
@@ -67,6 +67,7 @@ def _fresh_session(credentials: Credentials) -> Any:
     else:
         _read_keys_without_stray_space(session)
     _ask_only_whom_the_environment_names(session)
+    present_as_boto3(session)
     keep_user_agent(session)
     return session
 

@@ -1,6 +1,7 @@
-"""botocore's User-Agent header, built once per client and kept: to the letter what botocore would have built.
+"""The User-Agent header of boto3, built once per client and kept: to the letter what boto3 would have sent.
 
-In comes a fresh botocore session, nothing goes out. botocore builds the header twice per request, from parts of which only
+In comes a fresh botocore session, nothing goes out. It says of itself what boto3's session says, whose import is saved
+(`sessions`); where boto3 is not installed it stays botocore's. botocore builds the header twice per request, from parts of which only
 the features of the request at hand ever change, and cleans each part character by character: 8 % of a short turn. So the
 text is kept per set of features. Where something may rewrite the parts, as AWS Lambda does, botocore builds them.
 """
@@ -8,6 +9,9 @@ text is kept per set of features. Where something may rewrite the parts, as AWS 
 from __future__ import annotations
 
 import functools
+import os
+import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +21,33 @@ if TYPE_CHECKING:
 
 #: Sets of features that a client meets in practice: two or three.
 _KEPT = 64
+
+
+def present_as_boto3(session: Any) -> None:
+    """Have the session's clients say what those of boto3 say; a session that has a name already keeps it."""
+    version = _boto3_version()
+    if version is not None and session.user_agent_name == "Botocore":
+        parts = (session.user_agent_extra, f"Botocore/{session.user_agent_version}")
+        session.user_agent_extra = " ".join(part for part in parts if part)
+        session.user_agent_name, session.user_agent_version = "Boto3", version
+
+
+@functools.cache
+def _boto3_version() -> str | None:
+    """The version of the boto3 that is installed beside botocore, read and not imported; None where there is none."""
+    loaded = sys.modules.get("boto3")
+    if loaded is not None:
+        return str(loaded.__version__)
+    import botocore
+
+    beside = os.path.join(os.path.dirname(os.path.dirname(botocore.__file__)), "boto3", "__init__.py")  # noqa: PTH118, PTH120
+    try:
+        with open(beside, encoding="utf-8") as file:  # noqa: PTH123 - pathlib is not loaded for this
+            text = file.read()
+    except OSError:
+        return None
+    found = re.search(r"^__version__ = ['\"]([\w.+-]+)['\"]$", text, re.MULTILINE)
+    return found[1] if found else None
 
 
 def keep_user_agent(session: Any) -> None:
