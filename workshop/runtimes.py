@@ -35,7 +35,7 @@ RUNTIMES: Mapping[str, tuple[str, ...]] = {
     # LiteLLM needs mcp for any call with tools, and does not ask for it.
     "litellm": ("litellm==1.106.2", "openai==2.54.0", "mcp==2.3.0"),
     "autogen": ("autogen-ext[openai]==0.7.5", "autogen-agentchat==0.7.5", "openai==3.52.0"),
-    "dspy": ("dspy==3.4.1", "litellm==1.106.2", "openai==2.54.0", "mcp==2.3.0"),
+    "dspy": ("dspy==3.4.1", "litellm==1.106.2", "openai==2.54.0", "mcp==2.3.0", *SERVER),
     "llm": ("llm==0.36", "openai==3.52.0", *SERVER),
     "mini-swe-agent": ("mini-swe-agent==2.4.6", "litellm==1.106.2", "openai==2.54.0", "mcp==2.3.0", *SERVER),
     "aider": ("aider-chat==0.86.2", *SERVER),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ import dspy
 from dspy import lm15
 
 from tests.runtimes.players.dspy_program import Player
-from tests.runtimes.players.stage import SCHEMA, WEATHER, Stage, weather
+from tests.runtimes.players.stage import MODEL, SCHEMA, WEATHER, Stage, close_servers, weather
 
 pytestmark = pytest.mark.leaves_threads
 
@@ -78,6 +79,24 @@ def test_a_typed_request_for_an_object() -> None:
         config = lm15.Config(response_format=response_format)
         response = lm(lm15.Request(model=lm.model, messages=messages, config=config))
     assert response.message.parts[0].text == '{"name": "Graz"}'
+
+
+@pytest.fixture
+def address() -> Iterator[Callable[[FakeBedrock], str]]:
+    yield lambda fake: Stage(fake).address()
+    close_servers()
+
+
+def test_the_server_answers_it_whole_and_streamed(address: Callable[[FakeBedrock], str]) -> None:
+    replies = ["[[ ## answer ## ]]\n", "Hel", "lo!", "\n\n[[ ## completed ## ]]"]
+    with FakeBedrock([Reply(Text(replies)), Reply(Text(replies))]) as fake:
+        lm = dspy.LM(f"openai/{MODEL}", api_base=address(fake), api_key="unused", cache=False)
+        with dspy.context(lm=lm):
+            program = dspy.Predict("question -> answer")
+            assert program(question="Hi").answer == "Hello!"
+            *_, last = dspy.streamify(program, async_streaming=False)(question="Hi")
+    assert last.answer == "Hello!"
+    assert [request.operation for request in fake.requests] == ["converse", "converse-stream"]
 
 
 def test_an_agent_of_its_own_uses_tools() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agent.bedrock import Bedrock
 from agent.bedrock.testing import FakeBedrock, Refusal, Reply, ToolCall
 
 if os.environ.get("RUNTIME") != "instructor":
@@ -17,7 +18,7 @@ import instructor
 from instructor.core import InstructorRetryException
 
 from tests.runtimes.players.instructor_client import City, Player
-from tests.runtimes.players.stage import MODEL, Stage
+from tests.runtimes.players.stage import KEYS, MODEL, Stage
 
 pytestmark = pytest.mark.leaves_threads
 
@@ -55,3 +56,10 @@ def test_a_context_overflow_is_not_asked_again_and_names_its_code() -> None:
         Player(Stage(fake)).patched().chat.completions.create(response_model=City, **ASKED)
     assert "context_length_exceeded" in str(caught.value)
     assert len(fake.requests) == 1
+
+
+def test_it_patches_the_create_of_our_own_client() -> None:
+    with FakeBedrock([Reply(ToolCall("City", {"name": "Graz"}))]) as fake:
+        bedrock = Bedrock(region="us-east-1", endpoint_url=fake.url, **KEYS)
+        create = instructor.patch(create=bedrock.chat.completions.create, mode=instructor.Mode.TOOLS)
+        assert create(response_model=City, **ASKED).name == "Graz"
