@@ -147,6 +147,25 @@ def test_a_completion_alone_is_enough() -> None:
         assert run(fake, play).message.content == "Hello!"
 
 
+def test_several_tasks_may_wait_for_one_stream() -> None:
+    async def play(bedrock: AsyncBedrock) -> None:
+        stream = bedrock.stream(MODEL, HELLO)
+
+        async def opened() -> None:
+            await stream
+
+        await asyncio.gather(*(opened() for _ in range(3)))
+        impatient = asyncio.create_task(stream.completion())
+        waiting = asyncio.gather(*(stream.completion() for _ in range(3)))
+        await asyncio.sleep(0.05)
+        answers = [completion.message.content for completion in await asyncio.wait_for(waiting, 5)]
+        assert answers == [(await impatient).message.content] * 3 == ["onetwothree"] * 3
+
+    with FakeBedrock([Reply(Text(["one", "two", "three"]), pace=0.05)]) as fake:
+        run(fake, play)
+        assert len(fake.requests) == 1
+
+
 def test_without_an_event_loop_a_stream_is_refused_and_leaves_nothing(recwarn: pytest.WarningsRecorder) -> None:
     with pytest.raises(RuntimeError, match="no running event loop"):
         AsyncBedrock("us-east-1").stream(MODEL, HELLO)

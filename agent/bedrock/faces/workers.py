@@ -216,7 +216,7 @@ class Relay:
         self.abandoned = False
         self._side = side
         self._hungry = False
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
         self._finished = asyncio.Event()
         self._full = False
         self._room = threading.Event()
@@ -254,21 +254,24 @@ class Relay:
         """Until there are items, or for so many seconds; it may return sooner."""
         if self._full:
             self._room.set()
-        waiter = self._waiter = self._side.loop.create_future()
         self._hungry = True
         if self.items:
             return
+        waiter = self._side.loop.create_future()
+        self._waiters.append(waiter)
         alarm = None if seconds is None else self._side.loop.call_later(seconds, self.answer)
         try:
             await waiter
         finally:
+            self._waiters.remove(waiter)
             if alarm is not None:
                 alarm.cancel()
 
     def answer(self) -> None:
         """Let who waits look again."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def finished(self) -> None:
         """Until the worker is done."""
