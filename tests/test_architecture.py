@@ -17,7 +17,19 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "agent"
 
-LEAVES = {"models", "errors", "failures", "blobs", "blocks", "carriers", "forks", "prefixes", "patterns", "recent", "values"}
+LEAVES = {
+    "models",
+    "errors",
+    "failures",
+    "blobs",
+    "blocks",
+    "carriers",
+    "forks",
+    "prefixes",
+    "patterns",
+    "recent",
+    "values",
+}
 JOINTS = LEAVES | {"notes"}
 SIBLINGS = {"request", "aws", "response"}
 
