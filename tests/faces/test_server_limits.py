@@ -259,6 +259,7 @@ def test_a_client_that_reads_nothing_is_given_up(impatient: Served) -> None:
         opened.sendall(request_bytes(json.dumps({**BODY, "stream": True}).encode()))
         assert impatient.fake.wait_for(lambda fake: len(fake.requests) == 1)
         assert comes_true(lambda: impatient.service._places.taken == 0, within=8)
+        assert comes_true(lambda: not impatient.server.server_state.connections)  # though the client keeps its end
 
 
 def test_a_call_too_many_is_a_503_that_may_be_tried_again(impatient: Served) -> None:

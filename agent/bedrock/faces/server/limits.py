@@ -112,14 +112,15 @@ class Places:
             self.taken -= 1
 
 
-def patient_protocol(protocol: type[Any], seconds: float) -> type[Any]:
-    """uvicorn's protocol class, closing connections on which a request does not get ready in time.
+def patient_protocol(protocol: type[Any], header_seconds: float, write_seconds: float) -> type[Any]:
+    """uvicorn's protocol class, closing connections on which a request does not get ready in time, or nobody reads.
 
-    uvicorn itself waits for the headers for ever (0.54).
+    uvicorn itself waits for the headers for ever, and a connection that it closes for its last byte to be read (0.54).
     """
 
     class PatientProtocol(protocol):  # type: ignore[misc]
         _alarm: Any = None
+        _unread: Any = None
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -131,14 +132,32 @@ def patient_protocol(protocol: type[Any], seconds: float) -> type[Any]:
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_watching()
+            self._is_read()
             super().connection_lost(exc)
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._unread = self.loop.call_later(write_seconds, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            self._is_read()
+            super().resume_writing()
+
+        def timeout_keep_alive_handler(self) -> None:
+            super().timeout_keep_alive_handler()
+            self._unread = self._unread or self.loop.call_later(write_seconds, self.transport.abort)
+
+        def _is_read(self) -> None:
+            if self._unread is not None:
+                self._unread.cancel()
+                self._unread = None
 
         def _watch(self) -> None:
             cycle = getattr(self, "cycle", None)
             if cycle is not None and not cycle.response_complete:
                 self._stop_watching()
             elif self._alarm is None:
-                self._alarm = self.loop.call_later(seconds, self._give_up)
+                self._alarm = self.loop.call_later(header_seconds, self._give_up)
 
         def _stop_watching(self) -> None:
             if self._alarm is not None:

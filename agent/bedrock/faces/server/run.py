@@ -121,7 +121,7 @@ def create_server(configuration: Configuration = NO_CONFIGURATION, **arguments: 
         create_app(configuration, **arguments),
         host=settings.host,
         port=settings.port,
-        http=patient_protocol(protocol, settings.header_seconds),
+        http=patient_protocol(protocol, settings.header_seconds, settings.write_seconds),
         ws="none",
         lifespan="off",  # ended by force, uvicorn would show the traceback of whoever waits for the end of it
         log_config=None,
