@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import ssl
 import threading
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +16,7 @@ import trustme
 from botocore.exceptions import SSLError
 
 from agent.bedrock.aws.clients import build_runtime_client
-from agent.bedrock.aws.connections import JOINED, _is_idle, _quick_pool, tune_connections
+from agent.bedrock.aws.connections import JOINED, KNOWN_ADDRESSES, _is_idle, _quick_pool, tune_connections
 from agent.bedrock.aws.credentials import Credentials
 from agent.bedrock.aws.settings import ClientSettings
 from agent.bedrock.response.frames import decoder_for
@@ -350,28 +352,56 @@ def test_the_pool_holds_as_many_connections_as_are_set(fake: FakeBedrock) -> Non
 # --- addresses --------------------------------------------------------------------------------------------------------
 
 
-def test_an_address_is_taken_apart_once(monkeypatch: pytest.MonkeyPatch) -> None:
+ADDRESSES = ["http://127.0.0.1:1/a", "https://[::1]:2/b?c=d", "https://host.example/model/x%3A0/converse"]
+
+
+@pytest.fixture
+def manager(fake: FakeBedrock) -> Any:
+    client = our_client(fake)
+    tune_connections(client)
+    return client._endpoint.http_session._manager
+
+
+def test_an_address_is_taken_apart_once(monkeypatch: pytest.MonkeyPatch, fake: FakeBedrock) -> None:
     from urllib3 import poolmanager
 
     parsed: list[str] = []
     genuine = poolmanager.parse_url
     monkeypatch.setattr(poolmanager, "parse_url", lambda url: (parsed.append(url), genuine(url))[1])
-    with FakeBedrock(lambda request: Reply(Text("Hello"))) as fake:
-        client = our_client(fake)
-        for _ in range(3):
-            client.converse(**QUESTION)
-        client.close()
-    assert parsed == []
+    client = our_client(fake)
+    for _ in range(3):
+        client.converse(**QUESTION)
+    assert len(parsed) == 1
+    client.close()
+    client.converse(**QUESTION)  # with a new pool
+    client.close()
+    assert (len(parsed), fake.connections) == (2, 2)
 
 
-@pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:1/a", "https://[::1]:2/b?c=d", "https://host.example/model/x%3A0/converse"]
-)
-def test_the_pool_of_an_address_is_the_one_that_urllib3_finds(url: str) -> None:
-    with FakeBedrock(lambda request: Reply(Text("Hello"))) as fake:
-        client = our_client(fake)
-        manager = client._endpoint.http_session._manager
-        assert manager.connection_from_url(url) is super(type(manager), manager).connection_from_url(url)
-        tune_connections(client)
-        assert manager.connection_from_url(url) is super(type(manager), manager).connection_from_url(url)
-        client.close()
+@pytest.mark.parametrize("url", ADDRESSES)
+def test_the_pool_of_an_address_is_the_one_that_urllib3_finds(url: str, manager: Any) -> None:
+    genuine = super(type(manager), manager).connection_from_url
+    for _ in range(2):
+        assert manager.connection_from_url(url) is genuine(url)
+        assert manager.connection_from_url(url, {"timeout": 1}) is genuine(url, {"timeout": 1}) is not genuine(url)
+    before = manager.connection_from_url(url)
+    manager.clear()
+    assert manager.connection_from_url(url) is genuine(url) is not before
+
+
+def test_a_pool_that_urllib3_gave_up_is_kept_by_nobody(manager: Any) -> None:
+    pool = weakref.ref(manager.connection_from_url(ADDRESSES[0]))
+    manager.clear()
+    gc.collect()
+    assert pool() is None
+
+
+def test_of_many_addresses_not_all_are_known(manager: Any) -> None:
+    for number in range(KNOWN_ADDRESSES + 1):
+        manager.connection_from_url(f"http://127.0.0.1:1/model/{number}")
+    assert len(manager.keys_by_url) == 1
+
+
+def test_pools_of_two_clients_are_two(manager: Any, fake: FakeBedrock) -> None:
+    other = our_client(fake)._endpoint.http_session._manager
+    assert manager.connection_from_url(ADDRESSES[0]) is not other.connection_from_url(ADDRESSES[0])

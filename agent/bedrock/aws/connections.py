@@ -13,13 +13,16 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 from .heads import quick_response, request_head
 
 #: Bytes of a body up to which copying it behind the headers costs less than a second packet.
 JOINED = 32 * 1024
+
+
+KNOWN_ADDRESSES = 256
 
 
 def tune_connections(client: Any) -> None:
@@ -91,24 +94,33 @@ def _state_of(path: str) -> tuple[Any, ...] | None:
 
 def _read_addresses_once(session: Any) -> None:
     manager = getattr(session, "_manager", None)
-    if manager is not None and hasattr(manager, "connection_from_host"):
+    if hasattr(getattr(manager, "pools", None), "get"):
         kind: Any = type(manager)
         manager.__class__ = _knowing_manager(kind)
 
 
 @cache
 def _knowing_manager(manager: type[Any]) -> type[Any]:
-    """The class of managers with a memory of the addresses that they were asked for: one per model."""
-    if hasattr(manager, "taken_apart"):
+    """The class of managers that know under which key the pool of an address is: there is one address per model."""
+    if hasattr(manager, "keys_by_url"):
         return manager
-    from urllib3.util import parse_url
 
     def connection_from_url(self: Any, url: str, pool_kwargs: dict[str, Any] | None = None) -> Any:
-        parts = self.taken_apart(url)
-        return self.connection_from_host(parts.host, port=parts.port, scheme=parts.scheme, pool_kwargs=pool_kwargs)
+        # The key, not the pool: that lives, and keeps its connections, for as long as urllib3 has it.
+        pool = None if pool_kwargs else self.pools.get(self.keys_by_url.get(url))
+        if pool is None:
+            pool = manager.connection_from_url(self, url, pool_kwargs)
+            if not pool_kwargs:
+                known = self.keys_by_url if len(self.keys_by_url) < KNOWN_ADDRESSES else {}
+                self.keys_by_url = {**known, url: _key_of(pool, self.pools)}
+        return pool
 
-    members = {"connection_from_url": connection_from_url, "taken_apart": staticmethod(lru_cache(256)(parse_url))}
-    return type(manager.__name__, (manager,), members)
+    return type(manager.__name__, (manager,), {"connection_from_url": connection_from_url, "keys_by_url": {}})
+
+
+def _key_of(pool: Any, pools: Any) -> Any:
+    keys = pools.keys()  # urllib3's container refuses to be iterated
+    return next((key for key in keys if pools.get(key) is pool), None)
 
 
 # --- one packet -------------------------------------------------------------------------------------------------------

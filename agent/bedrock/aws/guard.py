@@ -13,7 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial, wraps
+from functools import wraps
 from typing import Any
 
 from ..errors import CorruptStreamError, TruncatedResponseError, was_raised_in
@@ -125,8 +125,6 @@ def request_id(answer: Answer) -> str | None:
 
 #: What every single attempt passes, whoever is asked.
 _EACH_ATTEMPT: tuple[Layer, ...] = (
-    remember_who_cannot_stream,
-    tell_as_stream,
     leave_out_what_is_refused,
     leave_out_unknown_members,
     require_complete_answer,
@@ -134,7 +132,15 @@ _EACH_ATTEMPT: tuple[Layer, ...] = (
     send_for,
 )
 CONVERSE_LAYERS: tuple[Layer, ...] = (explain_failures, carry_notes, ask_who_is_ready, persist, *_EACH_ATTEMPT)
-STREAM_LAYERS: tuple[Layer, ...] = (explain_failures, carry_notes, ask_who_is_ready, hold_stream, *_EACH_ATTEMPT)
+STREAM_LAYERS: tuple[Layer, ...] = (
+    explain_failures,
+    carry_notes,
+    ask_who_is_ready,
+    hold_stream,
+    remember_who_cannot_stream,
+    tell_as_stream,
+    *_EACH_ATTEMPT,
+)
 OTHER_LAYERS: tuple[Layer, ...] = (explain_failures, keep_one_token, persist, send_for)
 
 
@@ -240,9 +246,12 @@ def _send(call: Call) -> Answer:
 def _stacked(layers: tuple[Layer, ...], innermost: Send) -> Send:
     send = innermost
     for layer in reversed(layers):
-        send = partial(_through, layer, send)
+        send = _around(layer, send)
     return send
 
 
-def _through(layer: Layer, send: Send, call: Call) -> Answer:
-    return layer(call, send)
+def _around(layer: Layer, send: Send) -> Send:
+    def onward(call: Call) -> Answer:
+        return layer(call, send)
+
+    return onward

@@ -27,7 +27,7 @@ from ..notes import AnswerForm, CallNotes, noted, notes_of_request
 from ..request.build import ConverseRequest, build_request
 from ..request.memory import ConversationMemory
 from ..response.frames import decoder_for
-from ..values import changed, names_of
+from ..values import names_of
 from .behind import base_model_of
 from .callbacks import Callbacks
 from .hooks import Hook, Hooks
@@ -324,12 +324,15 @@ def _is_of_aws(url: str) -> bool:
     return (urlsplit(url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))
 
 
-def notes_of(model: str, request: ConverseRequest) -> CallNotes:
+def notes_of(
+    model: str, request: ConverseRequest, options: CallOptions | None = None, reasoning_store: Any = None
+) -> CallNotes:
     """What the answer to this request has to know."""
     repairs = tuple(
         {"step": repair.step, "message": repair.message, "detail": repair.detail} for repair in request.repairs
     )
-    return CallNotes(model, request.tool_names, repairs, answer_form=_answer_form(request))
+    form = _answer_form(request)
+    return CallNotes(model, request.tool_names, repairs, form, options, reasoning_store=reasoning_store)
 
 
 def _answer_form(request: ConverseRequest) -> AnswerForm | None:
@@ -339,7 +342,7 @@ def _answer_form(request: ConverseRequest) -> AnswerForm | None:
 
 def with_notes(model: str, request: ConverseRequest, options: CallOptions | None = None) -> dict[str, Any]:
     """The request's kwargs with the notes riding on them."""
-    notes = changed(notes_of(model, request), options=options, reasoning_store=request.reasoning_store)
+    notes = notes_of(model, request, options, request.reasoning_store)
     return {**request.kwargs, "messages": noted(request.kwargs["messages"], notes)}
 
 
@@ -351,6 +354,5 @@ def _can_be_continued(model: str, request: ConverseRequest, base_model: str | No
 
 def _interrupt_check(options: dict[str, Any]) -> Callable[[], Any] | None:
     """Whether to end a stream that is being read: by the token or by the callback."""
-    return CallOptions(
-        cancel=options.get("cancel"), on_interrupt_check=options.get("on_interrupt_check")
-    ).interrupt_check
+    cancel, check = options.get("cancel"), options.get("on_interrupt_check")
+    return check if cancel is None else CallOptions(cancel=cancel, on_interrupt_check=check).interrupt_check
