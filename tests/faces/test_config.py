@@ -207,7 +207,11 @@ WRONG: dict[str, tuple[str, int | None, str]] = {
         2,
         "backends.a.max_attempts is not a whole number from 1 to 10000",
     ),
-    "too many calls at once": ("[server]\nmax_concurrency = 10001", 2, "server.max_concurrency is not a whole number from"),
+    "too many calls at once": (
+        "[server]\nmax_concurrency = 10001",
+        2,
+        "server.max_concurrency is not a whole number from",
+    ),
     "a number in a text": ("[backends.a]\nread_timeout = '5'", 2, "backends.a.read_timeout is not a number of seconds"),
     "more seconds than there are": ("[server]\ncall_seconds = 1" + "0" * 400, 2, "server.call_seconds is not a number"),
     "a port that is none": (

@@ -18,7 +18,13 @@ from ...errors import SettingsError
 from .exchange import RefusedError
 
 if TYPE_CHECKING:
+    from asyncio import TimerHandle
+
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
     from ..config import Configuration
+else:
+    H11Protocol = object  # uvicorn is imported when a server is made
 
 
 def is_loopback(host: str) -> bool:
@@ -112,62 +118,79 @@ class Places:
             self.taken -= 1
 
 
-def patient_protocol(protocol: type[Any], header_seconds: float, write_seconds: float) -> type[Any]:
-    """uvicorn's protocol class, closing connections on which a request does not get ready in time, or nobody reads.
+class Patience(H11Protocol):
+    """Mixed into uvicorn's protocol: closes a connection on which a request does not get ready in time, or nobody reads.
 
     uvicorn itself waits for the headers for ever, and a connection that it closes for its last byte to be read (0.54).
     """
 
-    class PatientProtocol(protocol):  # type: ignore[misc]
-        _alarm: Any = None
-        _unread: Any = None
+    header_seconds: float
+    write_seconds: float
+    _unready: TimerHandle | None = None
+    _unread: TimerHandle | None = None
 
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self._watch()
+    def connection_made(self, transport: Any) -> None:
+        """A client has come: its request is waited for."""
+        super().connection_made(transport)
+        self._watch()
 
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            self._watch()
+    def data_received(self, data: bytes) -> None:
+        """Something has come: a request, or a part of one."""
+        super().data_received(data)
+        self._watch()
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._stop_watching()
-            self._is_read()
-            super().connection_lost(exc)
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is to be waited for any more."""
+        self._is_ready()
+        self._is_read()
+        super().connection_lost(exc)
 
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            self._unread = self.loop.call_later(write_seconds, self.transport.abort)
+    def _watch(self) -> None:
+        if self._is_answering():
+            self._is_ready()
+        elif self._unready is None:
+            self._unready = self.loop.call_later(self.header_seconds, self._give_up)
 
-        def resume_writing(self) -> None:
-            self._is_read()
-            super().resume_writing()
+    def _is_answering(self) -> bool:
+        cycle: Any = self.cycle  # None until the first request
+        return cycle is not None and not cycle.response_complete
 
-        def timeout_keep_alive_handler(self) -> None:
-            super().timeout_keep_alive_handler()
-            self._unread = self._unread or self.loop.call_later(write_seconds, self.transport.abort)
+    def _is_ready(self) -> None:
+        if self._unready is not None:
+            self._unready.cancel()
+            self._unready = None
 
-        def _is_read(self) -> None:
-            if self._unread is not None:
-                self._unread.cancel()
-                self._unread = None
+    def _give_up(self) -> None:
+        self._unready = None
+        if not self._is_answering():
+            self.transport.close()
 
-        def _watch(self) -> None:
-            cycle = getattr(self, "cycle", None)
-            if cycle is not None and not cycle.response_complete:
-                self._stop_watching()
-            elif self._alarm is None:
-                self._alarm = self.loop.call_later(header_seconds, self._give_up)
+    def pause_writing(self) -> None:
+        """The client is behind: it has to read on."""
+        super().pause_writing()
+        self._abort_unless_read()
 
-        def _stop_watching(self) -> None:
-            if self._alarm is not None:
-                self._alarm.cancel()
-                self._alarm = None
+    def resume_writing(self) -> None:
+        """The client has read on."""
+        self._is_read()
+        super().resume_writing()
 
-        def _give_up(self) -> None:
-            self._alarm = None
-            cycle = getattr(self, "cycle", None)
-            if cycle is None or cycle.response_complete:
-                self.transport.close()
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing has come for long: the connection is closed once all is read."""
+        super().timeout_keep_alive_handler()
+        self._abort_unless_read()
 
-    return PatientProtocol
+    def _abort_unless_read(self) -> None:
+        if self._unread is None:
+            self._unread = self.loop.call_later(self.write_seconds, self.transport.abort)
+
+    def _is_read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+
+def patient(protocol: type[Any], header_seconds: float, write_seconds: float) -> type[Any]:
+    """uvicorn's protocol class with patience that ends."""
+    seconds = {"header_seconds": header_seconds, "write_seconds": write_seconds}
+    return type("PatientProtocol", (Patience, protocol), seconds)

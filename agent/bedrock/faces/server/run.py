@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..backends import Backends
 from ..config import NO_CONFIGURATION, Configuration
 from .exchange import Exchange, RefusedError
-from .limits import Door, patient_protocol
+from .limits import Door, patient
 from .metrics import Metrics
 from .surfaces import JSON_HEADERS, Endpoint, Service
 
@@ -121,7 +121,7 @@ def create_server(configuration: Configuration = NO_CONFIGURATION, **arguments: 
         create_app(configuration, **arguments),
         host=settings.host,
         port=settings.port,
-        http=patient_protocol(protocol, settings.header_seconds, settings.write_seconds),
+        http=patient(protocol, settings.header_seconds, settings.write_seconds),
         ws="none",
         lifespan="off",  # ended by force, uvicorn would show the traceback of whoever waits for the end of it
         log_config=None,
