@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -178,31 +179,45 @@ def test_waiting_under_a_check_and_a_deadline_loses_no_byte(wire: Any) -> None:
 # --- timeouts -------------------------------------------------------------------------------------------------------
 
 
+Read = Callable[[Callable[[], Any]], Any]
+
+
+@pytest.fixture(params=["main", "worker"])
+def read(request: pytest.FixtureRequest) -> Read:
+    """Reads in the main thread, where Python keeps the time, or in another, where the kernel may."""
+    return _read_elsewhere if request.param == "worker" else lambda what: what()
+
+
+def _read_elsewhere(what: Callable[[], Any]) -> Any:
+    with ThreadPoolExecutor(1) as elsewhere:
+        return elsewhere.submit(what).result(20)
+
+
 @pytest.mark.parametrize("fault", [Stall(3), Stall(3, byte=20), Stall(EVENTS)])
-def test_silence_between_events_ends_in_an_idle_timeout(wire: Any, fault: Stall) -> None:
+def test_silence_between_events_ends_in_an_idle_timeout(wire: Any, read: Read, fault: Stall) -> None:
     with silent_stream(wire, fault, idle_timeout=0.2) as stream:
         began = time.monotonic()
         with pytest.raises(IdleTimeoutError) as caught:
-            next(stream.rest)
+            read(lambda: next(stream.rest))
         assert 0.2 <= time.monotonic() - began < 0.2 + SLACK
         assert "0.2" in str(caught.value)
         assert caught.value.request_id == stream.request_id
 
 
-def test_the_wait_for_the_first_event_is_the_read_timeouts(wire: Any) -> None:
+def test_the_wait_for_the_first_event_is_the_read_timeouts(wire: Any, read: Read) -> None:
     with silent_stream(wire, Stall(0), idle_timeout=0.1, read_timeout=0.4) as stream:
         began = time.monotonic()
         with pytest.raises(ReadTimeoutError, match=r"HTTPS?ConnectionPool.*Read timed out"):
-            next(stream.rest)
+            read(lambda: next(stream.rest))
         assert 0.4 <= time.monotonic() - began < 0.4 + SLACK
 
 
-def test_an_idle_timeout_of_zero_leaves_it_to_the_read_timeout(wire: Any) -> None:
+def test_an_idle_timeout_of_zero_leaves_it_to_the_read_timeout(wire: Any, read: Read) -> None:
     with (
         silent_stream(wire, Stall(3), idle_timeout=0, read_timeout=0.3) as stream,
         pytest.raises(ReadTimeoutError),
     ):
-        next(stream.rest)
+        read(lambda: next(stream.rest))
 
 
 def test_every_event_begins_the_silence_anew_and_a_slow_consumer_does_not_count(wire: Any) -> None:
@@ -218,7 +233,7 @@ def test_every_event_begins_the_silence_anew_and_a_slow_consumer_does_not_count(
 
 
 @pytest.mark.parametrize("limit", ["idle", "deadline"])
-def test_bytes_that_trickle_without_an_event_do_not_count_as_life(wire: Any, limit: str) -> None:
+def test_bytes_that_trickle_without_an_event_do_not_count_as_life(wire: Any, read: Read, limit: str) -> None:
     """A read timeout alone would wait for ever: a byte comes every 20 ms, an event never."""
     fake, reach = wire
     drip = [Stall(3 + count, seconds=0.02, byte=1) for count in range(100)]
@@ -229,18 +244,18 @@ def test_bytes_that_trickle_without_an_event_do_not_count_as_life(wire: Any, lim
         stream.watch(deadline=time.monotonic() + 0.3)
     began = time.monotonic()
     with pytest.raises(IdleTimeoutError if limit == "idle" else DeadlineExceededError):
-        list(stream)
+        read(lambda: list(stream))
     assert time.monotonic() - began < 1
     client.close()
 
 
 @pytest.mark.parametrize("fault", SILENCES)
-def test_a_deadline_ends_the_silence(wire: Any, fault: Stall) -> None:
+def test_a_deadline_ends_the_silence(wire: Any, read: Read, fault: Stall) -> None:
     with silent_stream(wire, fault, idle_timeout=10) as stream:
         began = time.monotonic()
         stream.watch(deadline=began + 0.2)
         with pytest.raises(DeadlineExceededError) as caught:
-            next(stream.rest)
+            read(lambda: next(stream.rest))
         assert 0.2 <= time.monotonic() - began < 0.2 + SLACK
         assert caught.value.request_id == stream.request_id
 
@@ -253,6 +268,25 @@ def test_a_deadline_ends_a_stream_that_never_falls_silent(fake: FakeBedrock, cli
     with pytest.raises(DeadlineExceededError):
         list(stream)
     assert 0.3 <= time.monotonic() - began < 0.3 + SLACK
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers that signal")
+def test_signals_that_come_again_and_again_prolong_no_wait(wire: Any) -> None:
+    """A program that lives with a timer is not to wait for ever because each signal begins its wait anew."""
+    beats: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, _frame: beats.append(number))
+    try:
+        with silent_stream(wire, Stall(3), idle_timeout=0.3) as stream:
+            began = time.monotonic()
+            signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+            with pytest.raises(IdleTimeoutError):
+                next(stream.rest)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            assert 0.3 <= time.monotonic() - began < 0.3 + SLACK
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert len(beats) > 3
 
 
 def test_limits_may_be_said_one_after_the_other(fake: FakeBedrock, client: Any) -> None:

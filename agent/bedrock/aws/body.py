@@ -356,13 +356,14 @@ def _receiving(sock: socket.socket) -> Callable[[], bytes]:
 
 
 def kernel_can_keep_time(sock: Any) -> bool:
-    """Whether the kernel can end a wait on this socket: a plain one of the standard library (not gevent's) on Linux.
+    """Whether the kernel can end this thread's waits on the socket: a plain one of the standard library, on Linux.
 
     One that Python gave a timeout is asked with poll before each recv, the GIL being given away and fetched twice: with
-    50 threads that was a tenth of a stream's CPU (measured 2026-11-20). TLS reads in a loop that only Python's own
-    timeout ends.
+    50 threads that was a tenth of a stream's CPU (measured 2026-11-20). Not so in the main thread, where signals begin a
+    recv again, with all of its time; nor over TLS, whose reading only Python's own timeout ends; nor gevent's sockets.
     """
-    return sys.platform == "linux" and type(sock).__module__ == "socket" and _TIMEVAL.size == 16
+    is_plain = sys.platform == "linux" and type(sock).__module__ == "socket" and _TIMEVAL.size == 16
+    return is_plain and threading.current_thread() is not threading.main_thread()
 
 
 _TIMEVAL = struct.Struct("@ll")
