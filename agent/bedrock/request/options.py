@@ -110,6 +110,10 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _is_bool(value: Any) -> bool:
+    return value is True or value is False
+
+
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
@@ -124,7 +128,12 @@ def _are_texts(value: Any) -> bool:
 
 _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(
-        ("user", "prompt_cache_key", "reasoning_effort", "effort", "cache_ttl", "base_model"), (_is_text, "a text")
+        ("user", "prompt_cache_key", "reasoning_effort", "effort", "cache_ttl", "base_model", "bucket_owner"),
+        (_is_text, "a text"),
+    ),
+    **dict.fromkeys(
+        ("guard_last_turn", "citations", "stable_tool_order", "padding", "prefill", "strict", "lenient_images"),
+        (_is_bool, "True or False"),
     ),
     **dict.fromkeys(("thinking_budget", "volatile_tail"), (_is_count, "a number from 0 on")),
     **dict.fromkeys(("system_tools", "additional_model_response_field_paths"), (_are_texts, "a list of texts")),
