@@ -8,7 +8,7 @@ import pytest
 
 from workshop.faults.__main__ import Row, Table, lines
 from workshop.faults.cases import GROUPS, PLAIN, SAMPLE, TLS, Case
-from workshop.faults.judge import Judge, Verdict
+from workshop.faults.judge import Judge, Verdict, unless_late
 
 
 @pytest.fixture(params=[PLAIN, TLS])
@@ -45,3 +45,12 @@ def test_the_table_says_how_much_was_tried_and_what_was_wrong() -> None:
         " 1 of 2 ",
         " 1 wrong ",
     ]
+
+
+def test_what_was_only_late_is_tried_once_more() -> None:
+    case = Case("cut, by FIN", "converse", None, frozenset({"truncated"}))
+    late, wrong = Verdict(case, "truncated", None, ("took 6.2 s",)), Verdict(case, "x", None, ("took 6.2 s", "lost"))
+    good = Verdict(case, "truncated")
+    for first, second, expected in ((late, good, good), (late, late, late), (wrong, good, wrong), (good, late, good)):
+        tried = iter((first, second))
+        assert unless_late(lambda tried=tried: next(tried)) is expected  # type: ignore[misc]

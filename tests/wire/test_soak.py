@@ -77,7 +77,7 @@ def test_what_is_more_than_before_is_said() -> None:
     ]
 
 
-def course(*, per_turn: float, turns: int = 20_000) -> list[Sample]:
+def course(*, per_turn: float, turns: int = 30_000) -> list[Sample]:
     """Samples of a process that first fills its caches, and then grows by so many KiB with every turn."""
     return [(turn, 60 + min(turn, 4_000) / 200 + turn * per_turn / 1024) for turn in range(0, turns + 1, 1_000)]
 
