@@ -177,9 +177,33 @@ def test_another_model_or_other_options_are_other_conversations() -> None:
         assert built(model, messages, TOOLS, memory=memory, **options) == built(model, messages, TOOLS, **options)
 
 
+class Store:
+    """Finds nothing, and cannot be hashed."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def look_up(self, *_: Any) -> None:
+        return None
+
+    def remember(self, _: Any) -> None:
+        """Keep nothing."""
+
+
+def test_a_reasoning_store_of_the_callers_own_need_not_be_hashable(read: list[int]) -> None:
+    memory = ConversationMemory()
+    store = Store()
+    for _ in range(3):
+        read.clear()
+        build_request(CLAUDE, conversation(20), TOOLS, memory=memory, reasoning_store=store)
+    assert len(read) == 4
+    read.clear()
+    build_request(CLAUDE, conversation(20), TOOLS, memory=memory, reasoning_store=Store())
+    assert len(read) == len(conversation(20)), "what another store knows is not known yet"
+
+
 def test_tools_that_were_changed_are_converted_as_they_are_now() -> None:
     memory = ConversationMemory()
-    tools = copy.deepcopy(TOOLS)
+    tools: list[Any] = copy.deepcopy(TOOLS)
     for _ in range(3):
         build_request(CLAUDE, conversation(1), tools, memory=memory)
     tools[0]["function"]["parameters"] = {"type": "object", "properties": {"x": {"type": "string"}}}

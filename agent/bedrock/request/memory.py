@@ -54,7 +54,7 @@ class ConversationMemory:
             go_on(reading, count, known.keep)
             weight = sum(_WEIGHT_OF_AN_ITEM + _length(message) for message in messages[count : known.keep])
             with contextlib.suppress(NotPlainError, RecursionError):  # of what could change unseen nothing is kept
-                newer = _grown(older, reading, context.learned(), weight)
+                newer = _grown(older, reading, context, weight)
                 self._conversations.keep(messages, known, newer, newer.weight, terms)
             count = known.keep
         go_on(reading, count, len(messages))
@@ -99,7 +99,7 @@ def _terms(context: Context) -> Hashable:
         options.bucket_owner,
         options.lenient_images,
         options.stable_tool_order,
-        options.reasoning_store,
+        id(options.reasoning_store),  # which a reading keeps, so that no other store gets its number
     )
 
 
@@ -118,6 +118,7 @@ class _Read:
     turns_then: list[Any]
     learned: Learned
     weight: int
+    store: Any
 
     def copy(self) -> Reading:
         """The reading in lists of its own, around the same blocks."""
@@ -128,13 +129,14 @@ class _Read:
         return are_as(self.turns_then, [turn.blocks for turn in self.turns])
 
 
-def _grown(older: _Read | None, reading: Reading, learned: Learned, weight: int) -> _Read:
+def _grown(older: _Read | None, reading: Reading, context: Context, weight: int) -> _Read:
     """A reading where it stands now, of which `older` is the beginning; raises where it holds data of foreign types."""
     turns, then = (older.turns, older.turns_then) if older is not None else ([], [])
     fresh = _copied(reading.turns[len(turns) :])
     then = [*then, *(snapshot(turn.blocks) for turn in fresh)]
     weight += older.weight if older is not None else 0
-    return _Read([*reading.system], _copied(reading.opening), [*turns, *fresh], then, learned, weight)
+    opening, store = _copied(reading.opening), context.options.reasoning_store
+    return _Read([*reading.system], opening, [*turns, *fresh], then, context.learned(), weight, store)
 
 
 class _Converted:
