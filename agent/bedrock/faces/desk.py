@@ -166,7 +166,8 @@ def error_event(error: BaseException) -> bytes:
 
 def completion_json(completion: Completion) -> dict[str, Any]:
     """The completion as OpenAI sends it: what is None is left out, save where a reader may expect the key."""
-    data = {**completion.model_dump(exclude_none=True), "bedrock": details_json(completion)}
+    data = completion.model_dump(exclude=("bedrock",), exclude_none=True)
+    data["bedrock"] = details_json(completion)
     for choice in data["choices"]:
         choice.setdefault("logprobs", None)
         choice["message"].setdefault("content", None)

@@ -93,7 +93,12 @@ class Namespace(SimpleNamespace):
         return f"<{type(self).__name__} {', '.join(self.__dict__)}>"
 
 
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+
+
 def _plain(value: Any, *, exclude_none: bool) -> Any:
+    if type(value) in _SCALARS:
+        return value
     if isinstance(value, Namespace):
         return value.model_dump(exclude_none=exclude_none)
     if isinstance(value, (list, tuple)):
