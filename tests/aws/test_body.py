@@ -28,6 +28,8 @@ from agent.bedrock.aws.body import (
 from agent.bedrock.errors import CallInterruptedError, DeadlineExceededError, IdleTimeoutError
 from tests.response.frame_bytes import cut
 
+from .guarded import later
+
 # --- framing ------------------------------------------------------------------------------------------------------
 
 
@@ -274,6 +276,14 @@ class Blocking(Stub):
 
     def shutdown(self) -> None:
         self._woken.set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel is not asked")
+def test_a_wait_of_less_than_a_microsecond_is_none_for_ever() -> None:
+    ours, theirs = socket.socketpair()
+    body._limit_in_kernel(ours, 1e-7)
+    with ours, theirs, later(1.0, lambda: theirs.shutdown(socket.SHUT_RDWR)), pytest.raises(BlockingIOError):
+        ours.recv(1)
 
 
 def test_closing_a_plain_body_wakes_its_reader_who_then_closes_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import socket
 import threading
@@ -15,7 +16,7 @@ from botocore.exceptions import BotoCoreError
 
 from agent.bedrock.aws.cancel import Errand, Hold
 from agent.bedrock.errors import CallInterruptedError, DeadlineExceededError, classify
-from agent.bedrock.testing import FakeBedrock, Reply, Stall
+from agent.bedrock.testing import FakeBedrock, Refusal, Reply, Stall
 from tests.wire.streaming import authority_file, server_context
 
 from .guarded import BOTH, HELLO, MODEL, SLACK, asking, bedrock, guarded, later, newest_model, prompt, streamed, whole
@@ -291,6 +292,29 @@ def test_read_timeouts_of_single_calls_hold() -> None:
         assert classify(raised.value).kind == "timeout"
         assert time.monotonic() - began < 0.2 + SLACK
         assert whole(client).message.content == "Hello"
+
+
+def test_giving_up_between_two_attempts_leaves_the_connection_to_whoever_took_it_since() -> None:
+    busy = Refusal("ServiceUnavailableException", "busy", headers={"Retry-After": "5"})
+    with FakeBedrock([busy, Reply("Hello", delay=0.3)]) as fake:
+        client, hold, answers = guarded(fake), Hold(), []
+        waiting = threading.Thread(target=suppressed, args=(hold.over(lambda: whole(client)),))
+        waiting.start()
+        assert fake.wait_for(lambda fake: len(fake.requests) == 1)
+        time.sleep(0.1)  # until it waits for its next attempt
+        other = threading.Thread(target=lambda: answers.append(whole(client, asking(max_attempts=1))))
+        other.start()
+        assert fake.wait_for(lambda fake: len(fake.requests) == 2)
+        hold.give_up()
+        other.join()
+        waiting.join()
+        assert [answer.message.content for answer in answers] == ["Hello"]
+        assert fake.connections == 1, "else nothing was shown here"
+
+
+def suppressed(work: Callable[[], Any]) -> None:
+    with contextlib.suppress(CallInterruptedError):
+        work()
 
 
 class TestErrands:

@@ -374,8 +374,8 @@ def _limit_in_kernel(sock: socket.socket, seconds: float | None) -> None:
     """Have a blocking recv end after so many seconds, with BlockingIOError; None: never."""
     import socket
 
-    whole, part = divmod(seconds or 0, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(int(whole), int(part * 1_000_000)))
+    microseconds = 0 if seconds is None else max(int(seconds * 1_000_000), 1)  # 0 would mean to wait for ever
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(*divmod(microseconds, 1_000_000)))
 
 
 class SocketBody(Body):

@@ -48,6 +48,7 @@ class Hold:
         self._deciding = threading.Lock()
         self._connection: Any = None
         self._socket: Any = None
+        self._use = 0
 
     def over(self, work: Callable[[], R]) -> Callable[[], R]:
         """The work, with its connections held while it is done."""
@@ -74,12 +75,15 @@ class Hold:
         with self._deciding:
             self._connection = connection
             self._socket = getattr(connection, "sock", None)
+            self._use = connection.uses
             if self.given_up:
                 raise ConnectionAbortedError("the call was given up")
 
     def _wake(self) -> None:
-        # http.client forgets the socket of a connection that closes after its answer; the answer still uses it.
-        _shut_down(getattr(self._connection, "sock", None) or self._socket)
+        connection = self._connection
+        if connection is not None and connection.uses == self._use:  # else it went through the pool to somebody else
+            # http.client forgets the socket of a connection that closes after its answer; the answer still uses it.
+            _shut_down(getattr(connection, "sock", None) or self._socket)
 
     def _let_go(self) -> None:
         self._connection = self._socket = None
@@ -194,11 +198,12 @@ def _noticing_pool(pool: type[Any]) -> type[Any]:
         _tell(self)
         return connection.request(self, *args, **kwargs)
 
-    noticing = type(connection.__name__, (connection,), {"connect": connect, "request": request})
+    noticing = type(connection.__name__, (connection,), {"connect": connect, "request": request, "uses": 0})
     return type(pool.__name__, (pool,), {"ConnectionCls": noticing})
 
 
 def _tell(connection: Any) -> None:
+    connection.uses += 1
     errand: Hold | None = getattr(_working, "errand", None)
     if errand is not None:
         errand.notice(connection)
