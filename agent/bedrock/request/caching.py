@@ -35,7 +35,13 @@ def place_cache_points(
     if mode == DROP_IN:
         return _pinned_places(system, tools, turns, rules, ttl)
     stable = message_count - context.options.volatile_tail
-    return _places_that_pay(system, tools, turns, _Aim(rules, ttl, stable))
+    return _places_that_pay(system, tools, turns, _Aim(rules, ttl, stable, _length_of(tools, context)))
+
+
+def _length_of(tools: list[Block], context: Context) -> int:
+    """How many characters the tools have, give or take; a memory that knows them has measured them."""
+    count, characters = context.measured_tools
+    return characters if count == len(tools) else len(str(tools))
 
 
 def _ttl(context: Context, rules: CacheRules) -> str | None:
@@ -229,6 +235,7 @@ class _Aim:
     rules: CacheRules
     ttl: str | None
     stable: int
+    length_of_tools: int
 
 
 def _places_that_pay(
@@ -236,7 +243,7 @@ def _places_that_pay(
 ) -> tuple[list[Block], list[Block]]:
     """Tools, system and the stable end of the messages, each where the prefix is long enough to be kept at all."""
     wanted = aim.rules.minimum * _CHARACTERS_PER_TOKEN
-    length = len(str(tools)) if tools else 0
+    length = aim.length_of_tools
     if tools and aim.rules.tools and length >= wanted:
         tools = _closed(tools, aim.ttl)
     length += sum(len(block.get("text", "")) for block in system)

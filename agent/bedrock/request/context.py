@@ -81,6 +81,7 @@ class Context:
     wire_ids: dict[str, str] = field(default_factory=dict)  # the caller's -> wire
     open_calls: list[tuple[str, str]] = field(default_factory=list)  # (wire id, name) of the newest assistant message
     answered: set[str] = field(default_factory=set)  # wire ids of the results since then
+    measured_tools: tuple[int, int] = (0, 0)  # how many tools a memory knows, and their characters
 
     def learned(self) -> Learned:
         """What it knows by now, in collections of their own."""

@@ -69,6 +69,7 @@ class ConversationMemory:
         found = known.value
         if found is not None and are_as(found.blocks_then, found.blocks):
             context.wire_names.update(found.names)
+            context.measured_tools = found.measured
             return [*found.blocks]
         scratch = Context(context.model, context.profile, context.options)
         blocks = convert(tools, scratch)
@@ -142,12 +143,13 @@ def _grown(older: _Read | None, reading: Reading, context: Context, weight: int)
 class _Converted:
     """Tools that were converted, as they were."""
 
-    __slots__ = ("blocks", "blocks_then", "names")
+    __slots__ = ("blocks", "blocks_then", "measured", "names")
 
     def __init__(self, blocks: list[Block], names: dict[str, str]) -> None:
         self.blocks = [*blocks]
         self.blocks_then = snapshot(blocks)
         self.names = dict(names)
+        self.measured = (len(blocks), len(str(blocks)))
 
 
 def _copied(turns: Iterable[Turn]) -> list[Turn]:
