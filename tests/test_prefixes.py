@@ -32,7 +32,7 @@ def settled(kept: Prefixes[str], items: list[Any], basis: Any = None) -> Any:
 
 
 def test_a_list_is_kept_from_the_second_time_on() -> None:
-    kept: Prefixes[str] = Prefixes(100)
+    kept: Prefixes[str] = Prefixes(100_000)
     items = conversation(20)
     first = kept.recall(items)
     assert (first.count, first.value, first.keep) == (0, None, 0)
@@ -44,7 +44,7 @@ def test_a_list_is_kept_from_the_second_time_on() -> None:
 
 
 def test_what_grew_takes_the_place_of_what_it_grew_from() -> None:
-    kept: Prefixes[str] = Prefixes(100)
+    kept: Prefixes[str] = Prefixes(100_000)
     settled(kept, conversation(20))
     known = kept.recall(conversation(22))
     assert known.value == "16"
@@ -54,12 +54,12 @@ def test_what_grew_takes_the_place_of_what_it_grew_from() -> None:
 
 
 def test_a_short_list_is_not_worth_it() -> None:
-    kept: Prefixes[str] = Prefixes(100)
+    kept: Prefixes[str] = Prefixes(100_000)
     assert [kept.recall(conversation(15)).keep for _ in range(3)] == [0, 0, 0]
 
 
 def test_conversations_and_bases_are_told_apart() -> None:
-    kept: Prefixes[str] = Prefixes(100)
+    kept: Prefixes[str] = Prefixes(100_000)
     assert settled(kept, conversation(20), "a model").value == "16"
     assert kept.recall(conversation(20), "another model").value is None
     assert kept.recall(conversation(20, "b"), "a model").value is None
@@ -69,7 +69,7 @@ def test_conversations_and_bases_are_told_apart() -> None:
 
 
 def test_a_list_that_was_cut_back_is_not_taken_for_longer_than_it_is() -> None:
-    kept: Prefixes[str] = Prefixes(100)
+    kept: Prefixes[str] = Prefixes(100_000)
     settled(kept, conversation(30))
     assert kept.recall(conversation(25)).value is None
 
@@ -82,7 +82,7 @@ def test_a_list_that_was_cut_back_is_not_taken_for_longer_than_it_is() -> None:
     ],
 )  # fmt: skip
 def test_what_python_takes_for_equal_is_told_apart(then: Any, now: Any) -> None:
-    kept: Prefixes[str] = Prefixes(100)
+    kept: Prefixes[str] = Prefixes(100_000)
     items = conversation(20)
     items[2]["more"] = then
     settled(kept, items)
@@ -114,33 +114,65 @@ class Words(str):
 def test_what_could_change_unseen_is_not_kept(foreign: Any) -> None:
     with pytest.raises(NotPlainError):
         snapshot([foreign])
-    kept: Prefixes[str] = Prefixes(100)
+    kept: Prefixes[str] = Prefixes(100_000)
     items = conversation(20)
     items[3]["more"] = foreign
     assert settled(kept, items).value is None
 
 
 def test_a_circle_is_not_kept() -> None:
-    kept: Prefixes[str] = Prefixes(100)
+    kept: Prefixes[str] = Prefixes(100_000)
     items = conversation(20)
     items[3]["more"] = items
     assert settled(kept, items).value is None
 
 
 def test_what_is_kept_weighs_no_more_than_the_limit() -> None:
-    kept: Prefixes[str] = Prefixes(10)
+    kept: Prefixes[str] = Prefixes(20_000)
     for number in range(50):
         items = conversation(20, str(number))
         kept.recall(items)
         kept.keep(items, kept.recall(items), "value", 3)
         assert kept.recall(items).value == "value"
-    assert sum(entry.weight for entry in kept._kept.values()) <= 10
-    kept.keep(conversation(20), kept.recall(conversation(20)), "too heavy", 11)
+    assert sum(entry.weight for entry in kept._kept.values()) <= 20_000
+    kept.keep(conversation(20), kept.recall(conversation(20)), "too heavy", 20_001)
     assert kept.recall(conversation(20)).value is None
 
 
+def test_what_is_kept_weighs_what_its_items_hold() -> None:
+    kept: Prefixes[str] = Prefixes(3_000_000)
+    for number in range(8):
+        items = conversation(20)
+        items[3]["content"] = [{"type": "image_url", "image_url": {"url": f"{number}" * 1_000_000}}]
+        settled(kept, items)
+    assert 1 <= len(kept._kept) <= 2
+
+
+def test_what_is_too_heavy_takes_nobodys_place() -> None:
+    kept: Prefixes[str] = Prefixes(100_000)
+    assert settled(kept, conversation(20)).value == "16"
+    heavy = conversation(20, "b")
+    heavy[3]["content"] = "b" * 200_000
+    assert settled(kept, heavy).value is None
+    assert kept.recall(conversation(20)).value == "16"
+
+
+def test_of_what_was_only_seen_no_long_text_is_kept() -> None:
+    kept: Prefixes[str] = Prefixes(20_000)
+    kept.recall([{"role": "user", "content": f"{index}" + "x" * 1_000_000} for index in range(20)])
+    assert len(repr(kept._seen)) < 1000
+
+
+def test_names_in_another_order_are_other_names() -> None:
+    kept: Prefixes[str] = Prefixes(10_000, least=1, apart=0, gained=1)
+    asked: dict[str, Any] = {"reason": {"type": "string"}, "answer": {"type": "string"}, "more": True}
+    assert settled(kept, [{"properties": asked}]).value == "1"
+    assert kept.recall([copy.deepcopy({"properties": asked})]).value == "1"
+    assert kept.recall([{"properties": dict(reversed(asked.items()))}]).value is None
+
+
 def test_what_is_asked_for_stays() -> None:
-    kept: Prefixes[str] = Prefixes(10)
+    kept: Prefixes[str] = Prefixes(20_000)
     for number in range(20):
         settled(kept, conversation(20, str(number)))
         assert kept.recall(conversation(20, "0")).value == "16"

@@ -3,16 +3,21 @@
 In comes a list of JSON-like data, as an agent sends it again with every turn; out comes what was made of its longest known
 beginning. The beginning is compared in full with a copy of what it was, type by type, so that nothing found is stale,
 whoever changed what in the meantime; where the leaves are the same objects, that costs a fraction of a microsecond per item.
+The order of names counts where they name objects, as the properties of a schema: models answer in that order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
+from sys import getsizeof
 from typing import Any, Generic, TypeVar
 
 Value = TypeVar("Value")
 
 _SEEN = 1000
+
+_LONG = 64
+"""Characters of a text from which on a key has its two ends only."""
 
 
 class NotPlainError(TypeError):
@@ -41,7 +46,7 @@ class Known(Generic[Value]):
 
 
 class Prefixes(Generic[Value]):
-    """Values by the beginnings of lists, at most `limit` of what `keep` calls their weight; the longest unused go first.
+    """Values by the beginnings of lists, at most `limit` bytes with the items; the longest unused go first.
 
     Any thread may use it: every step is one operation on a dict, so that no lock can stay locked in a forked child.
     A list is kept from the second time that it is seen: most of those that come once never come again. A list shorter than
@@ -77,16 +82,22 @@ class Prefixes(Generic[Value]):
     def keep(
         self, items: Sequence[Any], known: Known[Value], value: Value, weight: int, basis: Hashable = None
     ) -> None:
-        """Keep the value of the first `known.keep` items, in place of what `known` says of fewer of them."""
-        copied = known.entry.items if known.entry is not None else []
+        """Keep the value of the first `known.keep` items, in place of what `known` says of fewer of them.
+
+        `weight` is that of the value, in bytes; what the items weigh is known here.
+        """
+        then, of_items = (known.entry.items, known.entry.of_items) if known.entry is not None else ([], 0)
         try:
-            copied = [*copied, *(snapshot(item) for item in items[len(copied) : known.keep])]
+            fresh = [snapshot(item) for item in items[len(then) : known.keep]]
         except (NotPlainError, RecursionError):
+            return
+        entry = _Entry([*then, *fresh], value, of_items + weight_of(fresh), weight)
+        if entry.weight > self._limit:
             return
         # What another thread keeps under the key by now may be of another conversation.
         if known.entry is not None and self._kept.get(known.key) is known.entry:
             self._kept.pop(known.key, None)
-        self._kept[(known.keep, basis, *_few_texts(items[known.keep - 1]))] = _Entry(copied, value, weight)
+        self._kept[(known.keep, basis, *_few_texts(items[known.keep - 1]))] = entry
         while sum(entry.weight for entry in list(self._kept.values())) > self._limit:
             for oldest in list(self._kept)[:1]:
                 self._kept.pop(oldest, None)
@@ -100,22 +111,23 @@ class Prefixes(Generic[Value]):
 class _Entry(Generic[Value]):
     """A value, and the items that gave it as they were."""
 
-    __slots__ = ("items", "value", "weight")
+    __slots__ = ("items", "of_items", "value", "weight")
 
-    def __init__(self, items: list[Any], value: Value, weight: int) -> None:
+    def __init__(self, items: list[Any], value: Value, of_items: int, of_value: int) -> None:
         self.items = items
         self.value = value
-        self.weight = weight
+        self.of_items = of_items
+        self.weight = of_items + of_value
 
     def is_beginning_of(self, items: Sequence[Any]) -> bool:
         return are_as(self.items, list(items[: len(self.items)]))
 
 
 def _few_texts(item: Any, wanted: int = 3) -> list[str]:
-    """The first texts in an item: enough to tell it from most others."""
+    """The first texts in an item, the long ones cut: enough to tell it from most others."""
     found: list[str] = []
     for text in _texts(item):
-        found.append(text)
+        found.append(text if len(text) < _LONG else f"{len(text)} {text[: _LONG // 2]} {text[-_LONG // 2 :]}")
         if len(found) == wanted:
             break
     return found
@@ -139,7 +151,8 @@ def snapshot(value: Any) -> Any:
     if kind is str or kind is bytes or value is None:
         return value
     if kind is dict:
-        return {_text_key(key): snapshot(member) for key, member in value.items()}
+        copied = {_text_key(key): snapshot(member) for key, member in value.items()}
+        return _InOrder(copied) if len(copied) > 1 and _OBJECTS.issuperset(map(type, value.values())) else copied
     if kind is list:
         return [snapshot(member) for member in value]
     if kind is int or kind is float or kind is bool:
@@ -159,6 +172,28 @@ def are_as(copy: Any, data: Any) -> bool:
         return bool(copy == data)
     except (ValueError, TypeError, RecursionError):
         return False
+
+
+def weight_of(copy: Any) -> int:
+    """The bytes that a copy keeps in memory, beside the names in it."""
+    kind = type(copy)
+    if kind is dict or kind is _InOrder:
+        return getsizeof(copy) + sum(map(weight_of, copy.values()))
+    return getsizeof(copy) + (sum(map(weight_of, copy)) if kind is list else 0)
+
+
+_OBJECTS = frozenset({dict, bool})
+"""What a name stands for in a map of schemas."""
+
+
+class _InOrder(dict[str, Any]):
+    """Equals a dict with the same members in the same order."""
+
+    __slots__ = ()
+    __hash__ = None
+
+    def __eq__(self, other: object) -> bool:
+        return dict.__eq__(self, other) is True and list(self) == list(other)  # type: ignore[call-overload]
 
 
 class _Exactly:

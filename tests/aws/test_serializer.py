@@ -507,6 +507,17 @@ def test_an_old_message_that_was_changed_in_place_goes_out_as_it_is_now(own: Any
     assert sent[3]["role"] == "user"
 
 
+def test_properties_in_another_order_go_out_in_that_order(own: Any) -> None:
+    names = ["reason", "answer"]
+    for _ in range(6):
+        schema = {"type": "object", "properties": {name: {"type": "string"} for name in names}}
+        tools = {"tools": [{"toolSpec": {"name": "answer", "inputSchema": {"json": schema}}}]}
+        body = request_of(own, {"modelId": "m", "messages": [], "toolConfig": tools})[1]
+        sent = json.loads(body)["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]["properties"]
+        assert list(sent) == names
+        names.reverse()
+
+
 def test_an_old_message_that_became_wrong_is_refused(own: Any) -> None:
     messages = history(20)
     for _ in range(3):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import copy
 import json
@@ -20,7 +21,7 @@ from agent.bedrock.request.build import build_request
 from agent.bedrock.request.context import Context
 from agent.bedrock.request.memory import ConversationMemory
 from agent.bedrock.request.options import RequestOptions
-from tests.request.hostile import MODELS, hostile
+from tests.request.hostile import MODELS, PNG, hostile
 from tests.request.test_any_history import message
 
 CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -163,7 +164,20 @@ def test_what_somebody_did_to_a_request_is_not_in_the_next_one() -> None:
         kwargs["messages"][4]["content"].clear()
         kwargs["toolConfig"]["tools"][0]["toolSpec"]["description"] = "[removed]"
         kwargs["toolConfig"]["tools"].append({})
+        kwargs["system"][0]["text"] = "[removed]"
         kwargs["system"].clear()
+        assert built(CLAUDE, messages, TOOLS, memory=memory) == expected
+
+
+def test_neither_is_what_somebody_did_to_the_media_of_a_system_message() -> None:
+    memory = ConversationMemory()
+    picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{base64.b64encode(PNG).decode()}"}}
+    messages = conversation(20)
+    messages[0] = {"role": "system", "content": [{"type": "text", "text": "Look:"}, picture]}
+    expected = built(CLAUDE, messages, TOOLS)
+    for _ in range(4):
+        kwargs = build_request(CLAUDE, messages, TOOLS, memory=memory).kwargs
+        kwargs["messages"][0]["content"][0]["image"]["format"] = "[removed]"
         assert built(CLAUDE, messages, TOOLS, memory=memory) == expected
 
 
@@ -211,6 +225,18 @@ def test_tools_that_were_changed_are_converted_as_they_are_now() -> None:
     aliased = [{"type": "function", "function": {"name": "my.tool"}}]
     for _ in range(4):
         assert built(CLAUDE, conversation(1), aliased, memory=memory) == built(CLAUDE, conversation(1), aliased)
+
+
+def test_properties_in_another_order_are_other_tools() -> None:
+    memory = ConversationMemory()
+    names = ["reason", "answer"]
+    for _ in range(6):
+        schema = {"type": "object", "properties": {name: {"type": "string"} for name in names}}
+        tools = [{"type": "function", "function": {"name": "answer", "parameters": schema}}]
+        kwargs = build_request(CLAUDE, conversation(1), tools, memory=memory).kwargs
+        sent = kwargs["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]["properties"]
+        assert list(sent) == names
+        names.reverse()
 
 
 def test_what_is_fetched_is_fetched_again() -> None:
@@ -272,6 +298,17 @@ def test_threads_that_share_a_memory_build_each_their_own() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_pictures_count_in_what_a_memory_holds() -> None:
+    memory = ConversationMemory(limit=3_000_000)
+    for number in range(6):
+        messages = conversation(10)
+        data = base64.b64encode(PNG + bytes([number]) * 600_000).decode()
+        messages[1]["content"] = [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}]
+        for _ in range(2):
+            build_request(CLAUDE, messages, TOOLS, memory=memory)
+    assert 1 <= len(memory._conversations._kept) <= 2
 
 
 def test_a_memory_is_bounded() -> None:

@@ -13,12 +13,13 @@ import contextlib
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
-from ..prefixes import NotPlainError, Prefixes, are_as, snapshot
+from ..prefixes import NotPlainError, Prefixes, are_as, snapshot, weight_of
 from ..values import frozen
 from .context import Block, Context, Learned, Turn
 
 _LIMIT = 64 * 1024 * 1024
-_WEIGHT_OF_AN_ITEM = 2000  # bytes of its containers, here and in the copies it is compared with
+_COPIES = 2
+"""Blocks are there as they were, too; that both have the same texts is not counted on: it is a bound."""
 
 
 class Reading:
@@ -52,9 +53,8 @@ class ConversationMemory:
             context.take_over(older.learned)
         if known.keep > count:
             go_on(reading, count, known.keep)
-            weight = sum(_WEIGHT_OF_AN_ITEM + _length(message) for message in messages[count : known.keep])
             with contextlib.suppress(NotPlainError, RecursionError):  # of what could change unseen nothing is kept
-                newer = _grown(older, reading, context, weight)
+                newer = _grown(older, reading, context)
                 self._conversations.keep(messages, known, newer, newer.weight, terms)
             count = known.keep
         go_on(reading, count, len(messages))
@@ -79,7 +79,7 @@ class ConversationMemory:
         if known.keep:
             with contextlib.suppress(NotPlainError, RecursionError):
                 made = _Converted(blocks, scratch.wire_names)
-                self._tools.keep(tools, known, made, _WEIGHT_OF_AN_ITEM * len(tools), terms)
+                self._tools.keep(tools, known, made, _COPIES * weight_of(made.blocks_then), terms)
         return blocks
 
 
@@ -104,11 +104,6 @@ def _terms(context: Context) -> Hashable:
     )
 
 
-def _length(message: Any) -> int:
-    content = message.get("content") if type(message) is dict else None
-    return len(content) if isinstance(content, str) else 0
-
-
 @frozen(eq=False, repr=False)
 class _Read:
     """A reading as it stood, what the context had learned by then, and the blocks of the turns as they were."""
@@ -116,7 +111,7 @@ class _Read:
     system: list[Block]
     opening: list[Turn]
     turns: list[Turn]
-    turns_then: list[Any]
+    then: list[list[Any]]
     learned: Learned
     weight: int
     store: Any
@@ -127,17 +122,25 @@ class _Read:
 
     def is_unchanged(self) -> bool:
         """Whether nobody changed a block."""
-        return are_as(self.turns_then, [turn.blocks for turn in self.turns])
+        return are_as(self.then, _blocks_of(self))
 
 
-def _grown(older: _Read | None, reading: Reading, context: Context, weight: int) -> _Read:
+def _blocks_of(reading: _Read | Reading) -> list[list[Any]]:
+    """Three lists of what may grow."""
+    return [reading.system, *([turn.blocks for turn in turns] for turns in (reading.opening, reading.turns))]
+
+
+def _grown(older: _Read | None, reading: Reading, context: Context) -> _Read:
     """A reading where it stands now, of which `older` is the beginning; raises where it holds data of foreign types."""
-    turns, then = (older.turns, older.turns_then) if older is not None else ([], [])
-    fresh = _copied(reading.turns[len(turns) :])
-    then = [*then, *(snapshot(turn.blocks) for turn in fresh)]
-    weight += older.weight if older is not None else 0
-    opening, store = _copied(reading.opening), context.options.reasoning_store
-    return _Read([*reading.system], opening, [*turns, *fresh], then, context.learned(), weight, store)
+    turns, known, weight = (older.turns, older.then, older.weight) if older is not None else ([], [[], [], []], 0)
+    fresh = [
+        [snapshot(blocks) for blocks in now[len(then) :]] for then, now in zip(known, _blocks_of(reading), strict=True)
+    ]
+    then = [[*then, *grown] for then, grown in zip(known, fresh, strict=True)]
+    turns = [*turns, *_copied(reading.turns[len(turns) :])]
+    weight += _COPIES * weight_of(fresh)
+    store = context.options.reasoning_store
+    return _Read([*reading.system], _copied(reading.opening), turns, then, context.learned(), weight, store)
 
 
 class _Converted:
