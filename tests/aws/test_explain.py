@@ -435,6 +435,17 @@ def reachable(start: object) -> list[str]:
     return texts
 
 
+def variables(error: BaseException | None) -> dict[str, object]:
+    """What the frames of a call held when it failed, as a crash reporter shows them; those of tests are the caller's."""
+    held: dict[str, object] = {}
+    while error is not None:
+        for frame, line in traceback.walk_tb(error.__traceback__):
+            if not str(frame.f_globals["__name__"]).startswith("tests."):
+                held.update({f"{frame.f_code.co_name}:{line}:{name}": value for name, value in frame.f_locals.items()})
+        error = error.__cause__ or error.__context__
+    return held
+
+
 @pytest.mark.parametrize("bearer", [True, False])
 @pytest.mark.parametrize("streamed", [True, False])
 @pytest.mark.parametrize(
@@ -469,6 +480,9 @@ def test_no_secret_hangs_on_an_exception(
     told = "\n".join(reachable(raised.value))
     assert SECRET not in told
     assert "Signature=" not in told
+    shown = repr(variables(raised.value))
+    assert SECRET not in shown
+    assert "Signature=" not in shown
 
 
 def test_the_request_on_an_exception_is_found_by_the_walk_where_nobody_forgets() -> None:
@@ -480,6 +494,18 @@ def test_the_request_on_an_exception_is_found_by_the_walk_where_nobody_forgets()
             client.converse(**HELLO)
         client.close()
     assert "Signature=" in "\n".join(reachable(raised.value))
+    assert "Signature=" in repr(variables(raised.value))
+
+
+def test_a_request_that_found_nobody_leaves_nothing_in_the_frames_of_its_traceback() -> None:
+    with FakeBedrock() as fake:
+        settings = ClientSettings(endpoint_url=fake.url, max_attempts=1)
+    client: Any = build_runtime_client("us-east-1", settings, Credentials(None, "AKIDEXAMPLE", SECRET, f"s-{SECRET}"))
+    with pytest.raises(botocore.exceptions.EndpointConnectionError) as raised:
+        client.converse(**HELLO)
+    shown = repr(variables(raised.value))
+    assert SECRET not in shown
+    assert "Signature=" not in shown
 
 
 def test_a_client_for_lists_leaves_none_either() -> None:

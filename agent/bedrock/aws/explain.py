@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import annotate, class_names, classify
 from .sessions import config_session
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 
 @contextmanager
@@ -47,7 +50,8 @@ def forget_secrets_of(client: Any) -> None:
 def forget_secrets(exc: BaseException) -> None:
     """Blank the secret headers of requests that hang on the exception or on those that led to it (ConnectionClosedError).
 
-    Such a request has been sent for the last time: the next attempt prepares one of its own.
+    Such a request has been sent for the last time: the next attempt prepares one of its own. What it looked like on its
+    way stands in the variables of the frames that the tracebacks hold; these are cleared.
     """
     told: set[int] = set()
     waiting: list[BaseException | None] = [exc]
@@ -57,10 +61,24 @@ def forget_secrets(exc: BaseException) -> None:
             continue
         told.add(id(error))
         waiting += [error.__cause__, error.__context__]
+        _clear_frames(error.__traceback__)
         headers = getattr(getattr(error, "request", None), "headers", None)
         for name in SECRET_HEADERS:
             if headers is not None and name in headers:
                 headers[name] = "(not shown)"
+
+
+_SENDERS = ("botocore.", "urllib3.", "http.client", f"{__package__}.")
+"""Modules whose frames see a signed request."""
+
+
+def _clear_frames(trace: TracebackType | None) -> None:
+    while trace is not None:
+        frame = trace.tb_frame
+        if str(frame.f_globals.get("__name__")).startswith(_SENDERS):
+            with suppress(RuntimeError):  # it still runs, and sees no more of the request than its sender has left
+                frame.clear()
+        trace = trace.tb_next
 
 
 def _attach(exc: BaseException, name: str, value: Any) -> None:
