@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 from unittest.mock import MagicMock
@@ -20,6 +21,7 @@ from agent.bedrock.aws.catalog import (
 )
 from agent.bedrock.aws.clients import build_control_client, build_runtime_client
 from agent.bedrock.aws.credentials import Credentials
+from agent.bedrock.aws.pace import Pace, current_pace
 from agent.bedrock.aws.settings import ClientSettings
 from agent.bedrock.testing import FakeBedrock, Refusal, Reply
 
@@ -257,10 +259,15 @@ class TestInferenceProfile:
         client.get_inference_profile.assert_called_once_with(inferenceProfileIdentifier=PROFILE_ARN)
 
     @pytest.mark.parametrize("answer", [RuntimeError("denied"), {}, {"models": []}, {"models": [{"modelArn": "x"}]}])
-    def test_a_failure_is_none_and_asked_for_again(self, answer: Any) -> None:
+    def test_a_failure_is_none_and_asked_for_again_after_a_while(
+        self, answer: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         client = MagicMock()
         client.get_inference_profile.side_effect = [answer, {"models": [{"modelArn": ARN + "a.b"}]}]
-        assert resolve_inference_profile(client, PROFILE_ARN) is None
+        assert [resolve_inference_profile(client, PROFILE_ARN) for _ in range(3)] == [None] * 3
+        assert client.get_inference_profile.call_count == 1, "no call is to wait for it again"
+        now = current_pace().now()
+        monkeypatch.setattr(Pace, "now", lambda self: now + catalog.ASKED_AGAIN_AFTER + 1)
         assert resolve_inference_profile(client, PROFILE_ARN) == "a.b"
 
     def test_nobody_waits_longer_than_agreed_and_nobody_asks_twice_meanwhile(self) -> None:
@@ -272,8 +279,12 @@ class TestInferenceProfile:
 
         client.get_inference_profile.side_effect = slow
         assert resolve_inference_profile(client, PROFILE_ARN, patience=0.02) is None
-        assert resolve_inference_profile(client, PROFILE_ARN, patience=0.02) is None
+        since = time.monotonic()
+        assert resolve_inference_profile(client, PROFILE_ARN, patience=5) is None
+        assert time.monotonic() - since < 2, "who came too late for the patience of another does not wait at all"
         may_answer.set()
+        while resolve_inference_profile(client, PROFILE_ARN) is None:
+            time.sleep(0.01)
         assert resolve_inference_profile(client, PROFILE_ARN) == "a.b"
         assert client.get_inference_profile.call_count == 1
 

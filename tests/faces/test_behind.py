@@ -49,8 +49,11 @@ def test_the_rules_of_the_model_behind_apply_in_the_drop_in() -> None:
     assert client.get_inference_profile.call_count == 1
 
 
-def test_a_failure_is_warned_of_once_and_asked_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_is_warned_of_once_and_asked_again_after_a_while(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = control(RuntimeError("denied"), RuntimeError("denied"), PROFILE)
+    monkeypatch.setattr(catalog, "ASKED_AGAIN_AFTER", 0)
     with caplog.at_level(logging.WARNING):
         assert [behind.base_model_of(ARN, lambda region: client) for _ in range(3)] == [None, None, OPUS]
     assert sum("base_model=" in record.message for record in caplog.records) == 1

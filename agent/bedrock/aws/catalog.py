@@ -16,6 +16,7 @@ from typing import Any
 from ..forks import unlocked_after_fork
 from ..patterns import pattern
 from ..values import frozen
+from .memory import Memory
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,10 @@ KEPT_FOR = 3600.0
 
 PROFILE_PATIENCE = 2.0
 """Seconds that a caller waits for the model behind a profile: without it the family's rules are guessed."""
+
+ASKED_AGAIN_AFTER = 300.0
+"""Seconds for which the model behind a profile is not asked for again where that failed or took too long: a network
+without a way to the control plane would cost every call its PROFILE_PATIENCE."""
 
 MAX_PAGES = 100
 """Pages of a list that are read; the longest list of profiles has two (2026-11)."""
@@ -212,7 +217,8 @@ def model_from_arn(arn: str) -> str:
 
 # --- the model behind an inference profile ----------------------------------------------------------------------------
 
-_models_behind: dict[str, str] = {}
+_models_behind = Memory(limit=1000)
+_unanswered = Memory(limit=1000)
 _asking: dict[str, threading.Thread] = {}
 _asking_lock = threading.Lock()
 
@@ -231,11 +237,11 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
 def resolve_inference_profile(control_client: Any, arn: str, *, patience: float = PROFILE_PATIENCE) -> str | None:
     """The id of the model behind an inference profile; None where it cannot be had within `patience` seconds.
 
-    Never raises. An answer is kept for the process, since a profile's model never changes; a failure is not. The client
+    Never raises. An answer is kept for the process, since a profile's model never changes; a failure for a while. The client
     has timeouts of its own, but before they count it may have to fetch credentials: so a thread of ours asks, one per
     profile, and ends when the client gives up.
     """
-    if arn not in _models_behind:
+    if _models_behind.get(arn) is None and not _unanswered.get(arn):
         with _asking_lock:
             asking = _asking.get(arn)
             if asking is None or not asking.is_alive():
@@ -245,12 +251,16 @@ def resolve_inference_profile(control_client: Any, arn: str, *, patience: float 
                 _asking[arn] = asking
                 asking.start()
         asking.join(patience)
-    return _models_behind.get(arn)
+        if _models_behind.get(arn) is None:
+            _unanswered.keep(arn, seconds=ASKED_AGAIN_AFTER)
+    found: str | None = _models_behind.get(arn)
+    return found
 
 
 def forget_inference_profiles() -> None:
     """Forget which models are behind which profiles."""
     _models_behind.clear()
+    _unanswered.clear()
 
 
 def _ask(control_client: Any, arn: str) -> None:
@@ -261,7 +271,7 @@ def _ask(control_client: Any, arn: str) -> None:
         logger.debug("profile=%s error=%s | the model behind it is not known", arn, type(exc).__name__)
         found = None
     if found:
-        _models_behind[arn] = found
+        _models_behind.keep(arn, found)
     _asking.pop(arn, None)
 
 
