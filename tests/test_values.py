@@ -143,6 +143,17 @@ def test_what_the_class_defines_stays() -> None:
     assert Point.__doc__ == "A point with all that a field can say."
 
 
+def test_an_init_of_its_own_stays_too() -> None:
+    @frozen
+    class Doubled:
+        size: int
+
+        def __init__(self, half: int) -> None:
+            object.__setattr__(self, "size", 2 * half)
+
+    assert [Doubled(2).size, Doubled(3).size] == [4, 6]
+
+
 def test_a_changed_value_is_another_one() -> None:
     point = Point(1, 2, ["a"], seen=4)
     assert changed(point, y=5) == dataclasses.replace(point, y=5) == Point(1, 5, ["a"])

@@ -77,7 +77,8 @@ def _remade(cls: type[T], *, fixed: bool = True, eq: bool = True, shown: bool = 
         made.__init__ = _init(made, fields, fixed=fixed)
         made.__init__(self, *args, **kwargs)
 
-    made.__init__ = compile_and_init
+    if "__init__" not in own:
+        made.__init__ = compile_and_init
     return made  # type: ignore[no-any-return]
 
 
