@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.bedrock.chat import ChatStream, Watch, complete
-from agent.bedrock.errors import MalformedOutputError, StreamFaultError, TruncatedResponseError
+from agent.bedrock.errors import CorruptStreamError, MalformedOutputError, StreamFaultError, TruncatedResponseError
 from agent.bedrock.notes import NOTES_KEY, CallNotes, notes_of_answer
 from agent.bedrock.response.events import TextDelta
 
@@ -113,6 +113,22 @@ def test_malformed_output_is_an_error_whole_or_streamed(reason: str) -> None:
 def test_a_whole_answer_without_output_or_stop_reason_is_truncated(response: dict[str, Any]) -> None:
     with pytest.raises(TruncatedResponseError):
         complete(response)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [None],
+        [{"text": 5}],
+        [{"text": ["a"]}],
+        [{"toolUse": {"toolUseId": "t", "name": ["n"], "input": {}}}],
+        [{"reasoningContent": {"reasoningText": {"text": "a", "signature": 5}}}],
+    ],
+)
+def test_a_whole_answer_of_another_form_is_corrupt(content: list[Any]) -> None:
+    answer = {"output": {"message": {"role": "assistant", "content": content}}, "stopReason": "end_turn"}
+    with pytest.raises(CorruptStreamError, match="not in the form"):
+        complete({**answer, "ResponseMetadata": {"RequestId": REQUEST_ID}})
 
 
 def test_truncation_survives_pickling_with_its_partial() -> None:

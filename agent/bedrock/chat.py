@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 from .errors import (
     BedrockError,
     CallInterruptedError,
+    CorruptStreamError,
     MalformedOutputError,
     StreamFaultError,
     TruncatedResponseError,
@@ -61,15 +62,26 @@ def complete(answer: Mapping[str, Any], notes: CallNotes = NO_NOTES, *, tool_nam
     """The completion of a whole answer of `converse`; raises where the answer is not complete."""
     notes = notes_of_answer(answer, notes)
     accumulator = _accumulator(answer, notes)
-    for event in _decoder(notes, tool_names).whole(answer):
-        accumulator.feed(event)
+    completion = _folded(answer, _decoder(notes, tool_names), accumulator)
     try:
         if not answer.get("output"):
             raise _truncated(accumulator, "the answer has no output")
         _prove_complete(accumulator)
     except BedrockError as error:
         raise attach_partial(error, accumulator) from None
-    return _final(accumulator.completion(), notes)
+    return _final(completion, notes)
+
+
+def _folded(answer: Mapping[str, Any], decode: Decoder | StructuredDecoder, accumulator: Accumulator) -> Completion:
+    """What a whole answer tells; raises where its JSON has a number for a text, or nothing for a block."""
+    try:
+        for event in decode.whole(answer):
+            accumulator.feed(event)
+        return accumulator.completion()
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        corrupt = CorruptStreamError("the answer is not in the form of Bedrock's", request_id=accumulator.request_id)
+        annotate(corrupt, classify(corrupt).advice)
+        raise corrupt from error
 
 
 class ChatStream:

@@ -66,8 +66,9 @@ class TestCompleteness:
             b"null",
             b'{"output": {"message": {"role": "assistant", "content": "secret"}}, "stopReason": "end_turn"}',
             b"[" * 100_000,
+            b'{"output": {"message": {"role": "assistant", "content": []}}, "usage": {"inputTokens": 1e999}}',
         ],
-        ids=["no text", "list", "text", "null", "content that is no list", "nested without end"],
+        ids=["no text", "list", "text", "null", "content that is no list", "nested without end", "infinite number"],
     )
     @pytest.mark.parametrize("status", [200, 400])
     def test_a_body_of_another_form_is_corrupt_and_not_shown(self, body: bytes, status: int) -> None:

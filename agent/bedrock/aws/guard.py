@@ -100,7 +100,7 @@ def require_complete_answer(call: Call, send: Send) -> Answer:
     """
     try:
         answer = send(call)
-    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         if not was_raised_in(error, _PARSERS):
             raise
         found = call.journey.request_id
