@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import gc
+import http.client
 import ssl
 import threading
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import trustme
 import urllib3
+import urllib3.connection
+from botocore.awsrequest import AWSConnection, AWSHTTPConnection, AWSHTTPConnectionPool
 from botocore.exceptions import SSLError
 
 from agent.bedrock.aws.clients import build_runtime_client
@@ -175,8 +179,6 @@ urllib3_2 = pytest.mark.skipif(urllib3.__version__.startswith("1."), reason="url
 @pytest.fixture
 def sends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The bytes of every sending of http.client."""
-    import http.client
-
     seen: list[int] = []
     genuine = http.client.HTTPConnection.send
 
@@ -288,8 +290,6 @@ def asked_of(connection_class: Any, asked: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("why", ASKED)
 def test_a_request_is_to_the_letter_what_urllib3_sends(why: str) -> None:
-    from botocore.awsrequest import AWSHTTPConnectionPool
-
     quick = _quick_pool(AWSHTTPConnectionPool).ConnectionCls
     assert asked_of(quick, ASKED[why]) == asked_of(AWSHTTPConnectionPool.ConnectionCls, ASKED[why])
 
@@ -297,16 +297,86 @@ def test_a_request_is_to_the_letter_what_urllib3_sends(why: str) -> None:
 @urllib3_2
 @pytest.mark.parametrize("why", ["as botocore has it", "a query", "how to read", "default port", "long"])
 def test_a_plain_request_is_written_at_one_go(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from botocore.awsrequest import AWSHTTPConnection, AWSHTTPConnectionPool
-
     quick = _quick_pool(AWSHTTPConnectionPool).ConnectionCls
-    monkeypatch.setattr(AWSHTTPConnection, "putheader", lambda *_: pytest.fail("line by line"))
+    monkeypatch.setattr("urllib3.connection.body_to_chunks", lambda *_: pytest.fail("line by line"))
     assert PATH.encode() in asked_of(quick, ASKED[why])["sent"]
 
 
-def test_a_connection_that_botocore_knows_more_of_asks_its_way() -> None:
-    from botocore.awsrequest import AWSHTTPConnectionPool
+class Around:
+    """What a library for tracing puts around a function: it claims to be the function."""
 
+    def __init__(self, genuine: Any, seen: list[str]) -> None:
+        self.genuine = genuine
+        self.seen = seen
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self.genuine == other)
+
+    def __hash__(self) -> int:
+        return hash(self.genuine)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.genuine, name)
+
+    def __get__(self, owner: Any, _kind: Any) -> Any:
+        return self if owner is None else partial(self, owner)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.seen.append(self.genuine.__name__)
+        return self.genuine(*args, **kwargs)
+
+
+WATCHED = [
+    (http.client.HTTPConnection, "putrequest"),
+    (http.client.HTTPConnection, "putheader"),
+    (http.client.HTTPConnection, "endheaders"),
+    (urllib3.connection.HTTPConnection, "request"),
+    (AWSHTTPConnection, "putrequest"),
+    (AWSConnection, "request"),
+    (AWSConnection, "_send_output"),
+]
+
+
+@pytest.mark.parametrize("built_first", [True, False])
+@pytest.mark.parametrize(("owner", "name"), WATCHED)
+def test_who_watches_how_requests_are_written_sees_every_one(
+    owner: Any, name: str, built_first: bool, fake: FakeBedrock
+) -> None:
+    seen: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        client = our_client(fake) if built_first else None
+        if client is not None:
+            client.converse(**QUESTION)
+        patch.setattr(owner, name, Around(getattr(owner, name), seen), raising=False)
+        client = client or our_client(fake)
+        client.converse(**QUESTION)
+        assert name in seen
+    seen.clear()
+    client.converse(**QUESTION)
+    assert not seen
+    client.close()
+
+
+def test_who_records_and_plays_calls_gets_them_all(fake: FakeBedrock, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+
+    class Recording(AWSHTTPConnection):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            made.append(type(self))
+
+    client = our_client(fake)
+    monkeypatch.setattr(AWSHTTPConnectionPool, "ConnectionCls", Recording)
+    client.converse(**QUESTION)
+    assert made == [Recording], "the class itself, which may look at what it is"
+    monkeypatch.undo()
+    client.close()
+    client.converse(**QUESTION)
+    assert len(made) == 1
+    client.close()
+
+
+def test_a_connection_that_botocore_knows_more_of_asks_its_way() -> None:
     connection = _quick_pool(AWSHTTPConnectionPool).ConnectionCls("127.0.0.1", 1)
     assert _is_idle(connection)
     connection._response_received = True  # an early answer to `Expect: 100-continue`

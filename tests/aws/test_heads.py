@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import io
 import socket
 from http.client import HTTPResponse
 from typing import Any
@@ -52,6 +54,7 @@ HEADS: dict[str, bytes] = {
     "no number": OK + b"Content-Length: two\r\n\r\n{}",
     "a negative length": OK + b"Content-Length: -2\r\n\r\n{}",
     "a length with a sign": OK + b"Content-Length: +2\r\n\r\n{}",
+    "a length of thousands of digits": OK + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n{}",
     "no headers": OK + b"\r\n{}",
     "blank values": OK + b"x-empty:\r\nx-blank: \t \r\nx-end: a \t\r\nContent-Length:2\r\n\r\n{}",
     "the same header twice": OK + b"x-a: 1\r\nX-A: 2\r\nContent-Length: 2\r\n\r\n{}",
@@ -98,7 +101,7 @@ def test_so_does_any_other(headers: list[tuple[str, str]]) -> None:
 
 
 def test_a_plain_head_is_read_at_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(HTTPResponse, "begin", lambda _: pytest.fail("line by line"))
+    monkeypatch.setattr("http.client._read_headers", lambda *_: pytest.fail("line by line"))
     for why in ("an answer", "a stream", "kept alive"):
         assert read(QuickResponse, HEADS[why])["body"] == b"{}"
 
@@ -124,6 +127,30 @@ def test_silence_times_out_as_ever() -> None:
         response.begin()
     for end in (ours, theirs, response):
         end.close()
+
+
+@pytest.mark.parametrize(("owner", "name"), [(HTTPResponse, "begin"), (http.client, "parse_headers")])
+def test_who_watches_how_heads_are_read_sees_every_one(owner: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    genuine = getattr(owner, name)
+
+    def watched(*args: Any) -> Any:
+        seen.append(name)
+        return genuine(*args)
+
+    monkeypatch.setattr(owner, name, watched)
+    assert read(QuickResponse, HEADS["an answer"])["body"] == b"{}"
+    assert seen == [name]
+
+
+def test_a_socket_of_somebody_elses_may_have_files_of_its_own() -> None:
+    class Played:
+        def makefile(self, _mode: str) -> io.BytesIO:
+            return io.BytesIO(HEADS["an answer"])
+
+    response: Any = QuickResponse(Played(), method="POST")  # type: ignore[arg-type]
+    response.begin()
+    assert (response.status, response.read()) == (200, b"{}")
 
 
 def test_a_class_of_somebody_elses_stays() -> None:

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .genuine import tuned_pool
 from .pace import Bell, Check
 
 if TYPE_CHECKING:
@@ -187,7 +188,11 @@ def notice_connections(client: Any) -> None:
 @cache
 def _noticing_pool(pool: type[Any]) -> type[Any]:
     """The pool class with connections that tell the errand of their thread that they are in use."""
-    connection: type[Any] = pool.ConnectionCls
+    return tuned_pool(pool, _noticing_connection)
+
+
+@cache
+def _noticing_connection(connection: type[Any]) -> type[Any]:
 
     def connect(self: Any) -> None:
         _tell(self)
@@ -198,8 +203,7 @@ def _noticing_pool(pool: type[Any]) -> type[Any]:
         _tell(self)
         return connection.request(self, *args, **kwargs)
 
-    noticing = type(connection.__name__, (connection,), {"connect": connect, "request": request, "uses": 0})
-    return type(pool.__name__, (pool,), {"ConnectionCls": noticing})
+    return type(connection.__name__, (connection,), {"connect": connect, "request": request, "uses": 0})
 
 
 def _tell(connection: Any) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from .genuine import Steps, tuned_pool
 from .heads import quick_response, request_head
 
 #: Bytes of a body up to which copying it behind the headers costs less than a second packet.
@@ -136,17 +137,24 @@ def _send_as_one(session: Any) -> None:
 @cache
 def _quick_pool(pool: type[Any]) -> type[Any]:
     """The pool class with connections that write and read plain heads at one go."""
+    return pool if hasattr(pool.ConnectionCls, "request_line_by_line") else tuned_pool(pool, _quick_connection)
+
+
+@cache
+def _quick_connection(connection: type[Any]) -> type[Any]:
+    from http.client import HTTPConnection
+
     from urllib3 import connection as urllib3_connection
 
-    connection: type[Any] = pool.ConnectionCls
-    if hasattr(connection, "request_line_by_line"):
-        return pool
     note = getattr(urllib3_connection, "_ResponseOptions", None)  # of urllib3 2
     is_known = getattr(note, "_fields", ()) == ("request_method", "request_url", *_HOW_TO_READ)
+    owners = (connection, urllib3_connection.HTTPConnection, HTTPConnection)
+    left_out = Steps([(owner, name) for owner in owners for name in _WRITING])
 
     def request(self: Any, method: str, url: str, body: Any = None, headers: Any = None, **options: Any) -> None:
         plain = is_known and type(body) is bytes and body and not options.get("chunked") and _is_idle(self)
-        head = request_head(_host(self), method, url, headers) if plain and headers else None
+        plain = plain and headers and left_out.are_genuine()
+        head = request_head(_host(self), method, url, headers) if plain else None
         if head is None or note is None:
             connection.request(self, method, url, body=body, headers=headers, **options)
             return
@@ -159,9 +167,11 @@ def _quick_pool(pool: type[Any]) -> type[Any]:
 
     members = {"request": request, "request_line_by_line": connection.request}
     members["response_class"] = quick_response(connection.response_class)
-    quick = type(connection.__name__, (connection,), members)
-    return type(pool.__name__, (pool,), {"ConnectionCls": quick})
+    return type(connection.__name__, (connection,), members)
 
+
+_WRITING = ("request", "putrequest", "putheader", "endheaders", "_send_output")
+"""How http.client, urllib3 and botocore write a request."""
 
 #: What urllib3 and http.client note of a request, in their own words.
 _HOW_TO_READ = ("preload_content", "decode_content", "enforce_content_length")

@@ -11,8 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from http import client
 from http.client import HTTPMessage, HTTPResponse
+from io import BufferedReader
 from typing import Any
+
+from .genuine import Steps
 
 # --- requests ---------------------------------------------------------------------------------------------------------
 
@@ -45,6 +49,10 @@ def request_head(host: str, method: str, url: str, headers: Mapping[str, Any]) -
 
 _PLAIN = re.compile(rb"HTTP/1\.1 200 ([ -~]*)\r\n((?:[A-Za-z0-9-]+:[\t -~]*\r\n){1,99})\r\n")
 _HTTP_1_1 = 11
+_ABSURD = 20  # digits of a length; of thousands Python makes no number
+
+_READING = Steps([(HTTPResponse, "begin"), (HTTPResponse, "_read_status"), (client, "parse_headers")])
+"""How the standard library reads a head."""
 
 _FRAMING = {"content-length", "transfer-encoding", "connection"}
 """What says where an answer ends; each at most once."""
@@ -63,13 +71,14 @@ class QuickResponse(HTTPResponse):
     def begin(self) -> None:
         """Read the head, as `HTTPConnection.getresponse` has it done."""
         begun: Any = self.headers
-        if begun is not None or self.debuglevel or self._method == "HEAD" or not self._take_plain_head():
+        by_line = begun is not None or self.debuglevel or self._method == "HEAD" or not _READING.are_genuine()
+        if by_line or not self._take_plain_head():
             super().begin()
 
     def _take_plain_head(self) -> bool:
         """Whether the head was plain, and is read."""
         buffer: Any = self.fp
-        found = _PLAIN.match(buffer.peek(1))
+        found = _PLAIN.match(buffer.peek(1)) if isinstance(buffer, BufferedReader) else None
         if found is None:
             return False
         headers, framing = _headers(found[2])
@@ -110,4 +119,4 @@ def _length(framing: Mapping[str, str] | None) -> int | None:
     length, encoding = framing.get("content-length"), framing.get("transfer-encoding")
     if encoding is not None:
         return -1 if length is None and encoding.lower() == "chunked" else None
-    return int(length) if length is not None and length.isdigit() else None
+    return int(length) if length is not None and length.isdigit() and len(length) < _ABSURD else None
