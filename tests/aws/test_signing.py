@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import hmac
 from collections.abc import Mapping
 from typing import Any
 
@@ -111,11 +113,45 @@ def test_without_credentials_the_error_is_botocores() -> None:
 
 
 def test_the_key_is_derived_once_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
-    signing._signing_key.cache_clear()
+    key, derived = signing._DailyKey(), []
+    genuine = hmac.digest
+
+    def digest(secret: bytes, *more: Any) -> bytes:
+        if secret.startswith(b"AWS4"):
+            derived.append(secret)
+        return genuine(secret, *more)
+
+    monkeypatch.setattr(hmac, "digest", digest)
     for day in ("20260101", "20260101", "20260102"):
         monkeypatch.setattr(signing, "_TIMESTAMP", f"{day}T000000Z")
-        quick().add_auth(request_of())
-    assert signing._signing_key.cache_info().misses == 2
+        ours = request_of()
+        ours.context[signing._KEY] = key
+        quick().add_auth(ours)
+        genuine_one = genuinely_signed(request_of(), ours.context["timestamp"])
+        assert ours.headers["Authorization"] == genuine_one.headers["Authorization"]
+    assert len(derived) == 2
+
+
+def test_of_credentials_that_changed_nothing_is_kept() -> None:
+    client = client_of()
+    for secret in ("the-first-one", "the-second-one"):
+        client._request_signer._credentials.secret_key = secret
+        signed_by(client)
+    kept = [daily for daily in gc.get_objects() if isinstance(daily, signing._DailyKey) and "-one" in daily._known[0]]
+    assert [daily._known[0] for daily in kept] == ["the-second-one"]
+    assert "-one" not in repr(kept)
+    del client, kept
+    gc.collect()
+    assert not [
+        daily for daily in gc.get_objects() if isinstance(daily, signing._DailyKey) and "-one" in daily._known[0]
+    ]
+
+
+def test_who_debugs_signatures_reads_what_is_signed(caplog: pytest.LogCaptureFixture) -> None:
+    client = client_of()
+    with caplog.at_level("DEBUG", "botocore.auth"):
+        assert signed_by(client) == "v4"
+    assert "CanonicalRequest" in caplog.text
 
 
 class Sent(Exception):  # noqa: N818 - ends a call before it is sent

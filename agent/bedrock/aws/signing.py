@@ -9,6 +9,7 @@ has it is signed in one walk, with a key that is derived once a day. The signer 
 from __future__ import annotations
 
 import hmac
+import logging
 import time
 from collections.abc import Mapping
 from functools import cache, lru_cache
@@ -18,6 +19,11 @@ from typing import Any
 _VERSION = "v4"
 QUICK_VERSION = "v4-in-one-walk"
 """Under this name botocore finds the signer."""
+
+_KEY = f"{__name__}.key"
+
+_auth_logger = logging.getLogger("botocore.auth")
+"""It tells what is signed to whoever debugs that, so that botocore signs then."""
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _TIMESTAMP = "%Y%m%dT%H%M%SZ"
@@ -32,16 +38,36 @@ def sign_quickly(client: Any) -> None:
         return
     auth.AUTH_TYPE_MAPS.setdefault(QUICK_VERSION, signer)
     # botocore calls the handlers of a longer event name first, and the first answer counts: ours is the last word.
-    client.meta.events.register_last("choose-signer", _choose, unique_id=f"{__name__}.choose")
+    client.meta.events.register_last("choose-signer", _DailyKey().choose, unique_id=f"{__name__}.choose")
 
 
-def _choose(signature_version: Any = None, **_kwargs: Any) -> str | None:
-    """Our signer in the place of botocore's own, if it is still the one."""
-    from botocore import auth
+class _DailyKey:
+    """What one client signs with: it goes with the client, and the next one takes its place, lest old secrets pile up."""
 
-    if signature_version == _VERSION and auth.AUTH_TYPE_MAPS.get(_VERSION) is auth.SigV4Auth:
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known = ("", "", b"")
+
+    def choose(self, signature_version: Any = None, context: Any = None, **_kwargs: Any) -> str | None:
+        """Our signer in the place of botocore's own, if it is still the one; the key comes to it with the request."""
+        from botocore import auth
+
+        is_own = signature_version == _VERSION and auth.AUTH_TYPE_MAPS.get(_VERSION) is auth.SigV4Auth
+        if not is_own or not isinstance(context, dict) or _auth_logger.isEnabledFor(logging.DEBUG):
+            return None
+        context[_KEY] = self
         return QUICK_VERSION
-    return None
+
+    def of(self, secret: str, scope: str) -> bytes:
+        """The key that holds for a day, a region and a service."""
+        known_secret, known_scope, key = self._known
+        if known_secret != secret or known_scope != scope:
+            key = f"AWS4{secret}".encode()
+            for part in scope.split("/"):
+                key = hmac.digest(key, part.encode("utf-8"), "sha256")
+            self._known = (secret, scope, key)
+        return key
 
 
 @cache
@@ -72,7 +98,7 @@ def _signer_class() -> Any:
             names, canonical = _canonical(request, signed)
             scope: str = self.credential_scope(request)
             text = f"{_ALGORITHM}\n{timestamp}\n{scope}\n{sha256(canonical.encode('utf-8')).hexdigest()}"
-            key = _signing_key(self.credentials.secret_key, scope)
+            key = (request.context.get(_KEY) or _DailyKey()).of(self.credentials.secret_key, scope)
             signature = hmac.digest(key, text.encode("utf-8"), "sha256").hex()
             who = f"{self.credentials.access_key}/{scope}"
             added["Authorization"] = f"{_ALGORITHM} Credential={who}, SignedHeaders={names}, Signature={signature}"
@@ -129,12 +155,3 @@ def _host_and_path(url: str) -> tuple[str, str]:
     signer = auth.SigV4Auth(ReadOnlyCredentials("", "", None), "", "")
     _, path, _, host, *_ = signer.canonical_request(bare).split("\n")
     return host.removeprefix("host:"), path
-
-
-@lru_cache(maxsize=16)
-def _signing_key(secret: str, scope: str) -> bytes:
-    """The key that holds for a day, a region and a service."""
-    key = f"AWS4{secret}".encode()
-    for part in scope.split("/"):
-        key = hmac.digest(key, part.encode("utf-8"), "sha256")
-    return key
