@@ -23,6 +23,7 @@ from agent.bedrock.testing import (
     Cut,
     End,
     FakeBedrock,
+    RawAnswer,
     Reasoning,
     Refusal,
     Reply,
@@ -32,6 +33,8 @@ from agent.bedrock.testing import (
     Text,
     ToolCall,
 )
+from agent.bedrock.testing.frames import event_frame
+from tests.response.frame_bytes import event
 
 from .guarded import HELLO, KEYS, MESSAGES, SLACK, asking, bedrock, guarded, later, prompt, streamed
 
@@ -168,6 +171,20 @@ class TestContinue:
         assert completion.message.content == "Well and so"
         assert completion.message.tool_calls[0].id == "t-1"
         assert [next(iter(block)) for block in completion.message.bedrock_content_blocks] == ["text", "toolUse"]
+
+    @pytest.mark.parametrize("payload", [b"\0", b"5", b'"contentBlockIndex"', b'{"contentBlockIndex": null}', b"{}"])
+    def test_events_that_nobody_knows_pass(self, payload: bytes) -> None:
+        frames = [
+            event_frame("messageStart", {"role": "assistant"}),
+            event("tomorrow", payload),
+            event_frame("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "day"}}),
+            event_frame("messageStop", {"stopReason": "end_turn"}),
+        ]
+        rest = RawAnswer(b"".join(frames), content_type="application/vnd.amazon.eventstream")
+        with FakeBedrock([broken("Good ", "x"), rest], strict=False) as fake:
+            completion = streamed(guarded(fake), asking(resume="continue", prefill=True))
+        assert completion.message.content == "Good day"
+        assert completion.bedrock.unknown == {"tomorrow": 1}
 
     def test_twice(self) -> None:
         replies = [

@@ -316,10 +316,11 @@ class _Told:
             if "messageStart" in event:
                 continue
             [(name, payload)] = event.items()
-            if "contentBlockIndex" not in payload:
-                yield event
+            index = payload.get("contentBlockIndex") if isinstance(payload, dict) else None
+            if not isinstance(index, int):
+                yield event  # one that tells of no block, or that nobody knows
                 continue
-            moved = {**payload, "contentBlockIndex": payload["contentBlockIndex"] + shift}
+            moved = {**payload, "contentBlockIndex": index + shift}
             if blank and "text" in (moved.get("delta") or {}):
                 blank, moved["delta"] = _without_blank(blank, moved["delta"])
             yield {name: moved}
