@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import botocore.exceptions as botocore_errors
 import pytest
 import urllib3.exceptions as urllib3_errors
+from botocore.config import Config
 from botocore.eventstream import ChecksumMismatch, InvalidHeadersLength, InvalidPayloadLength, ParserError
 from botocore.parsers import ResponseParserError
 
@@ -416,6 +418,25 @@ def wire() -> Iterator[tuple[FakeBedrock, Any]]:
 def _read(answer: dict[str, Any]) -> None:
     with contextlib.closing(answer["stream"]) as stream:
         list(stream)
+
+
+@pytest.mark.parametrize("by_proxy", [False, True])
+def test_time_that_runs_out_before_there_is_a_connection_may_be_tried_again(by_proxy: bool) -> None:
+    """Somebody takes the connection and says nothing, neither to TLS nor to CONNECT."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        proxies = {"proxies": {"https": f"http://{address}"}} if by_proxy else {}
+        patience: Any = {"connect_timeout": 0.2, "read_timeout": 20, "retries": {"total_max_attempts": 1}}
+        session = boto3.Session("AKIDEXAMPLE", "not-a-secret", region_name="us-east-1")
+        client = session.client(
+            "bedrock-runtime", endpoint_url=f"https://{address}", config=Config(**patience, **proxies)
+        )
+        with pytest.raises(botocore_errors.HTTPClientError) as raised:
+            client.converse(modelId="m", messages=[])
+        client.close()
+    failure = classify(raised.value)
+    assert (failure.kind, failure.retryable) == ("timeout", True)
+    assert failure.advice.startswith("No connection in time")
 
 
 class TestOnTheWire:

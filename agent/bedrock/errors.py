@@ -248,12 +248,13 @@ def service_error(exc: BaseException) -> dict[str, Any] | None:
     return error if isinstance(error, dict) else None
 
 
-def was_raised_in(exc: BaseException, modules: tuple[str, ...]) -> bool:
-    """Whether a frame of one of these modules, or of one below it, stands in the traceback."""
+def was_raised_in(exc: BaseException, modules: tuple[str, ...], *, function: str | None = None) -> bool:
+    """Whether a frame of one of these modules, or of one below it, stands in the traceback; of that function, if any."""
     trace = exc.__traceback__
     while trace is not None:
         name = str(trace.tb_frame.f_globals.get("__name__") or "")
-        if name.startswith(tuple(f"{module}." for module in modules)) or name in modules:
+        is_meant = function in (None, trace.tb_frame.f_code.co_name)
+        if is_meant and (name.startswith(tuple(f"{module}." for module in modules)) or name in modules):
             return True
         trace = trace.tb_next
     return False

@@ -163,6 +163,7 @@ _STATUSES: dict[int, _Rule] = {
 
 _CONNECTION = _Rule("connection")
 _READ_TIMEOUT = _Rule("timeout")
+_NO_CONNECTION = _Rule("timeout", "No connection in time: check the network, the proxy and the VPC endpoint.", True)
 _CORRUPT = _Rule("corrupt")
 
 #: Classes by module and name; the first along an exception's bases that stands here decides.
@@ -211,9 +212,7 @@ _CLASSES: dict[str, _Rule] = {
     "botocore.exceptions.EndpointResolutionError": _Rule(
         "region", "No endpoint fits: check region, FIPS and dual-stack."
     ),
-    "botocore.exceptions.ConnectTimeoutError": _Rule(
-        "timeout", "No connection in time: check the network, the proxy and the VPC endpoint.", True
-    ),
+    "botocore.exceptions.ConnectTimeoutError": _NO_CONNECTION,
     "botocore.exceptions.ReadTimeoutError": _READ_TIMEOUT,
     "botocore.exceptions.EndpointConnectionError": _Rule(
         "connection", "The endpoint cannot be reached: check the network, the proxy, and that the region has Bedrock."
@@ -539,7 +538,20 @@ def _code_rule(code: str) -> _Rule | None:
 
 def _class_rule(exc: BaseException) -> _Rule | None:
     rules = (_CLASSES.get(name) for name in class_names(exc))
-    return next((rule for rule in rules if rule is not None), None)
+    rule = next((rule for rule in rules if rule is not None), None)
+    return _NO_CONNECTION if rule is _READ_TIMEOUT and _was_connecting(exc) else rule
+
+
+def _was_connecting(exc: BaseException) -> bool:
+    """Whether time ran out in TLS' handshake or a proxy's CONNECT, before anything was sent: urllib3 calls that a read."""
+    link: BaseException | None = exc
+    for _ in range(4):
+        if link is None:
+            break
+        if was_raised_in(link, ("urllib3.connection",), function="connect"):
+            return True
+        link = link.__cause__ or link.__context__
+    return False
 
 
 def _origin_rule(exc: BaseException) -> _Rule | None:
