@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import email.message
+import gc
 import json
 import socket
 import sys
 import traceback
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha1
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -506,6 +508,21 @@ def test_a_request_that_found_nobody_leaves_nothing_in_the_frames_of_its_traceba
     shown = repr(variables(raised.value))
     assert SECRET not in shown
     assert "Signature=" not in shown
+
+
+@pytest.mark.parametrize("fault", [Hangup("headers"), Hangup("headers", reset=True), Stall(-1)], ids=str)
+def test_a_connection_that_fails_leaves_no_knot_that_only_the_collector_unties(fault: Fault) -> None:
+    with FakeBedrock([Reply("Hello", fault=fault)]) as fake:
+        settings = ClientSettings(endpoint_url=fake.url, max_attempts=1, read_timeout=0.3)
+        client: Any = build_runtime_client("us-east-1", settings, Credentials(None, "AKIDEXAMPLE", SECRET))
+        gc.collect()
+        gc.disable()
+        try:
+            with suppress(botocore.exceptions.HTTPClientError):
+                client.converse(**HELLO)
+            assert not [found for found in gc.get_objects() if isinstance(found, botocore.exceptions.HTTPClientError)]
+        finally:
+            gc.enable()
 
 
 def test_a_client_for_lists_leaves_none_either() -> None:

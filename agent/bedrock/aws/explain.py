@@ -74,10 +74,11 @@ _SENDERS = ("botocore.", "urllib3.", "http.client", f"{__package__}.")
 
 def _clear_frames(trace: TracebackType | None) -> None:
     while trace is not None:
-        frame = trace.tb_frame
-        if str(frame.f_globals.get("__name__")).startswith(_SENDERS):
-            with suppress(RuntimeError):  # it still runs, and sees no more of the request than its sender has left
-                frame.clear()
+        # The caller's too: botocore hands exceptions on as values, past frames that keep them and stand in no traceback.
+        for frame in (trace.tb_frame, trace.tb_frame.f_back):
+            if frame is not None and str(frame.f_globals.get("__name__")).startswith(_SENDERS):
+                with suppress(RuntimeError):  # it still runs, and sees no more of the request than its sender has left
+                    frame.clear()
         trace = trace.tb_next
 
 
