@@ -282,6 +282,20 @@ def test_a_server_that_never_takes_the_call_does_not_hold_the_caller() -> None:
         assert ended(threads), "by its own connect timeout, since there is no socket yet to shut down"
 
 
+def test_a_handshake_that_is_given_up_ends_with_its_connection() -> None:
+    """Somebody takes the connection, and says nothing to TLS."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, FakeBedrock() as fake:
+        client = guarded(fake, endpoint_url=f"https://127.0.0.1:{silent.getsockname()[1]}", connect_timeout=20)
+        with pytest.raises(DeadlineExceededError):
+            whole(client, asking(deadline=0.3))
+        connection, _ = silent.accept()
+        with connection:
+            connection.settimeout(2)
+            assert connection.recv(65536)
+            assert connection.recv(65536) == b"", "it is closed"
+        assert ended(threads)
+
+
 @newest_model
 def test_read_timeouts_of_single_calls_hold() -> None:
     with FakeBedrock([Reply("Hello", fault=Stall(-1)), Reply("Hello", delay=0.4)]) as fake:

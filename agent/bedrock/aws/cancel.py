@@ -49,6 +49,8 @@ class Hold:
         self._deciding = threading.Lock()
         self._connection: Any = None
         self._socket: Any = None
+        self._twin: Any = None
+        """A duplicate of a socket while it shakes hands: TLS takes it out of the object that the connection shows."""
         self._use = 0
 
     def over(self, work: Callable[[], R]) -> Callable[[], R]:
@@ -74,20 +76,31 @@ class Hold:
     def notice(self, connection: Any) -> None:
         """Take note of the connection that the work is using; raises where nobody wants it any more."""
         with self._deciding:
+            self._let_go()
             self._connection = connection
             self._socket = getattr(connection, "sock", None)
             self._use = connection.uses
             if self.given_up:
                 raise ConnectionAbortedError("the call was given up")
 
+    def notice_new(self, sock: Any) -> None:
+        """Take note of a socket that was connected just now."""
+        with self._deciding:
+            self._twin = sock.dup() if hasattr(sock, "dup") else None  # what stands in for sockets in tests need not
+            if self.given_up:
+                self._wake()
+
     def _wake(self) -> None:
+        _shut_down(self._twin)
         connection = self._connection
         if connection is not None and connection.uses == self._use:  # else it went through the pool to somebody else
             # http.client forgets the socket of a connection that closes after its answer; the answer still uses it.
             _shut_down(getattr(connection, "sock", None) or self._socket)
 
     def _let_go(self) -> None:
-        self._connection = self._socket = None
+        if self._twin is not None:
+            self._twin.close()
+        self._connection = self._socket = self._twin = None
 
 
 def is_given_up() -> bool | None:
@@ -203,7 +216,15 @@ def _noticing_connection(connection: type[Any]) -> type[Any]:
         _tell(self)
         return connection.request(self, *args, **kwargs)
 
-    return type(connection.__name__, (connection,), {"connect": connect, "request": request, "uses": 0})
+    def new_conn(self: Any) -> Any:
+        sock = connection._new_conn(self)  # noqa: SLF001 - so it is called in urllib3 1 and 2
+        errand: Hold | None = getattr(_working, "errand", None)
+        if errand is not None:
+            errand.notice_new(sock)
+        return sock
+
+    members = {"connect": connect, "request": request, "_new_conn": new_conn, "uses": 0}
+    return type(connection.__name__, (connection,), members)
 
 
 def _tell(connection: Any) -> None:
