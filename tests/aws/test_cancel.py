@@ -244,7 +244,7 @@ def test_what_a_check_raises_is_neither_retried_nor_explained_as_a_fault(
     raises = iter([raised])
 
     def check() -> bool:
-        if time.monotonic() - begun > 0.3:
+        if len(fake.requests) == 2 and time.monotonic() - begun > 0.3:  # a busy machine may not have sent it by then
             for once in raises:
                 raise once
         return False
