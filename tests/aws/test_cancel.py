@@ -7,6 +7,7 @@ import gc
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -364,7 +365,13 @@ class TestErrands:
         def work() -> dict[str, Any]:
             raise LookupError("no")
 
-        gc.collect()
-        with pytest.raises(LookupError):
-            Errand(work).result(lambda: None)
-        assert not [found for found in gc.get_objects() if isinstance(found, Errand)]
+        gc.disable()
+        try:
+            errand = Errand(work)
+            left = weakref.ref(errand)
+            with pytest.raises(LookupError):
+                errand.result(lambda: None)
+            del errand
+            assert left() is None
+        finally:
+            gc.enable()
