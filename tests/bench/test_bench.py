@@ -13,7 +13,8 @@ from tests.bench.report import for_terminal, markdown, plot, table
 from tests.bench.subjects import is_installed
 from tests.bench.workloads import WORKLOADS
 
-SINGLE = [name for name, workload in WORKLOADS.items() if not workload.crowd]
+#: Those that send another conversation each time send what others send, at great cost.
+SINGLE = [name for name, workload in WORKLOADS.items() if not workload.crowd and workload.next != "another"]
 
 
 @pytest.fixture(scope="module")
