@@ -12,6 +12,7 @@ import traceback
 import weakref
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha1
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -510,21 +511,20 @@ def test_a_request_that_found_nobody_leaves_nothing_in_the_frames_of_its_traceba
     assert "Signature=" not in shown
 
 
+@pytest.mark.parametrize("attempts", [1, 2])
 @pytest.mark.parametrize("fault", [Hangup("headers"), Hangup("headers", reset=True), Stall(-1)], ids=str)
-def test_a_connection_that_fails_leaves_no_knot_that_only_the_collector_unties(fault: Fault) -> None:
-    with FakeBedrock([Reply("Hello", fault=fault)]) as fake:
-        settings = ClientSettings(endpoint_url=fake.url, max_attempts=1, read_timeout=0.3)
+def test_a_connection_that_fails_leaves_no_knot_that_only_the_collector_unties(fault: Fault, attempts: int) -> None:
+    with FakeBedrock([Reply("Hello", fault=fault), Reply("Hello")]) as fake:
+        settings = ClientSettings(endpoint_url=fake.url, max_attempts=attempts, read_timeout=0.3)
         client: Any = build_runtime_client("us-east-1", settings, Credentials(None, "AKIDEXAMPLE", SECRET))
+        left: list[weakref.ref[Exception]] = []
+        client.meta.events.register("after-call-error", lambda exception, **_: left.append(weakref.ref(exception)))
         gc.collect()
         gc.disable()
         try:
-            left: weakref.ref[Exception] | None = None
-            try:
+            with suppress(botocore.exceptions.HTTPClientError):
                 client.converse(**HELLO)
-            except botocore.exceptions.HTTPClientError as error:
-                left = weakref.ref(error)
-            assert left is not None
-            assert left() is None
+            assert [error() for error in left] == [None]
         finally:
             gc.enable()
 

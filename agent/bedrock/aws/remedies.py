@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from ..errors import Failure, annotate, classify
+from .explain import forget_secrets
 from .fallbacks import ask_another, ask_another_at_once, ask_for_a_whole_answer
 from .journey import Answer, Call, Journey, Send
 from .learned import keep_what_was_learned, take_back_what_was_refused
@@ -41,6 +42,7 @@ def persist(call: Call, send: Send) -> Answer:
             better = remedied(call, error)
             if better is None:
                 raise
+            forget_secrets(error)
             call = better
             continue
         call.journey.answered = (call.client, call.operation, call.parameters)
