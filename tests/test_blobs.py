@@ -80,3 +80,10 @@ def test_what_is_kept_is_bounded(kept: Recent[bytes]) -> None:
         blobs.json_of_blob(bytes([number]) * 5000)
     entries = {**kept._old, **kept._young}
     assert 0 < sum(len(key) + len(value) for key, value in entries.items()) <= 100_000
+
+
+def test_what_is_forgotten_is_gone() -> None:
+    blobs.json_of_blob(b"x" * 1000)
+    blobs.forget_blobs()
+    assert blobs._known.get(b"x" * 1000) is None
+    assert blobs.json_of_blob(b"x" * 1000) == b'"%b"' % base64.b64encode(b"x" * 1000)

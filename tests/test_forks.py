@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from agent.bedrock.aws.catalog import DiscoveryCache
+from agent.bedrock.aws.connections import _LoadOnce
 from agent.bedrock.carriers import ReasoningStore
 from agent.bedrock.forks import _owners, unlocked_after_fork
 from agent.bedrock.recent import Recent
@@ -34,6 +35,10 @@ def discover(cache: DiscoveryCache) -> None:
     assert cache.discover("r", None, _no_client) == []
 
 
+def load(trust: _LoadOnce) -> None:
+    trust(__file__)
+
+
 def _no_client() -> Any:
     raise LookupError
 
@@ -41,7 +46,13 @@ def _no_client() -> Any:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 @pytest.mark.parametrize(
-    ("owner", "use"), [(ReasoningStore(), remember), (Recent(10_000), put), (DiscoveryCache(), discover)]
+    ("owner", "use"),
+    [
+        (ReasoningStore(), remember),
+        (Recent(10_000), put),
+        (DiscoveryCache(), discover),
+        (_LoadOnce(lambda *_: None), load),
+    ],
 )
 def test_a_child_does_not_wait_for_a_lock_of_its_parent(owner: Any, use: Callable[[Any], None]) -> None:
     with owner._lock:

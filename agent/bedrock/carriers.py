@@ -147,6 +147,8 @@ class ReasoningStore:
         self._outlines: OrderedDict[bytes, tuple[str, bytes]] = OrderedDict()
         self._ids: Counter[str] = Counter()  # to know at once that an id was never met
         self._size = 0
+        self.cleared = 0
+        """How often it was emptied: what was found before that is not known any more."""
 
     def unlock(self) -> None:
         """Start with a lock that nobody holds."""
@@ -183,6 +185,7 @@ class ReasoningStore:
             self._outlines.clear()
             self._ids.clear()
             self._size = 0
+            self.cleared += 1
 
     @property
     def size(self) -> int:

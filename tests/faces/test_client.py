@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import gc
 import pickle
@@ -12,8 +13,9 @@ from typing import Any
 import boto3
 import pytest
 
-from agent.bedrock import AsyncBedrock, Bedrock
+from agent.bedrock import AsyncBedrock, Bedrock, blobs
 from agent.bedrock.carriers import ReasoningStore
+from agent.bedrock.request import media
 from agent.bedrock.testing import FakeBedrock, Reasoning, Refusal, Reply, Text, ToolCall
 
 CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -96,6 +98,24 @@ def test_closing_closes_the_connections_and_the_next_call_opens_one(serve: Serve
     bedrock.close()
     assert fake.wait_for(no_connection, 1)
     assert fake.connections == 2
+
+
+def test_closing_forgets_what_was_said(serve: Serve, bedrock_at: BedrockAt) -> None:
+    picture = b"\x89PNG\r\n\x1a\n" + bytes(2000)
+    url = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+    shown = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}
+    history = [shown, *({"role": role, "content": f"line {n}"} for n in range(10) for role in ("assistant", "user"))]
+    with bedrock_at(serve(lambda _: "Hello")) as bedrock:
+        for _ in range(3):
+            bedrock.complete(CLAUDE, history)
+        assert bedrock._memory._conversations._kept
+        assert blobs._known.get(picture)
+        assert media._decoded.get(url)
+    assert not media._decoded.get(url)
+    assert not bedrock._memory._conversations._kept
+    assert not blobs._known.get(picture)
+    assert bedrock.complete(CLAUDE, history).message.content == "Hello"
+    bedrock.close()
 
 
 def test_an_answer_that_is_being_read_outlives_closing_and_its_connection_does_not(

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.bedrock.carriers import ReasoningStore
 from agent.bedrock.errors import InvalidRequestError
 from agent.bedrock.models.profiles import profile_for
 from agent.bedrock.request import memory as memory_module
@@ -213,6 +214,19 @@ def test_a_reasoning_store_of_the_callers_own_need_not_be_hashable(read: list[in
     read.clear()
     build_request(CLAUDE, conversation(20), TOOLS, memory=memory, reasoning_store=Store())
     assert len(read) == len(conversation(20)), "what another store knows is not known yet"
+
+
+def test_reasoning_that_the_store_was_told_to_forget_is_not_sent_again() -> None:
+    memory, store = ConversationMemory(), ReasoningStore()
+    messages = conversation(20)
+    block = {"reasoningContent": {"reasoningText": {"text": "Hm", "signature": "sig"}}}
+    store.remember({**messages[2], "bedrock_content_blocks": [block, {"text": messages[2]["content"]}]})
+    for _ in range(3):
+        kwargs = build_request(CLAUDE, messages, TOOLS, memory=memory, reasoning_store=store).kwargs
+    assert block in kwargs["messages"][1]["content"]
+    store.clear()
+    kwargs = build_request(CLAUDE, messages, TOOLS, memory=memory, reasoning_store=store).kwargs
+    assert block not in kwargs["messages"][1]["content"]
 
 
 def test_tools_that_were_changed_are_converted_as_they_are_now() -> None:

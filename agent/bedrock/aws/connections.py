@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from ..forks import unlocked_after_fork
 from .genuine import Steps, tuned_pool
 from .heads import quick_response, request_head
 
@@ -68,6 +69,11 @@ class _LoadOnce:
     def __init__(self, load: Callable[..., None]) -> None:
         self._load = load
         self._loaded: set[tuple[Any, ...]] = set()
+        self.unlock()
+        unlocked_after_fork(self)
+
+    def unlock(self) -> None:
+        """Start with a lock that nobody holds."""
         self._lock = threading.Lock()
 
     def __call__(self, cafile: Any = None, capath: Any = None, cadata: Any = None) -> None:

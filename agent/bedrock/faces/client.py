@@ -25,6 +25,7 @@ from ..errors import SettingsError
 from ..models.profiles import profile_for
 from ..notes import AnswerForm, CallNotes, noted, notes_of_request
 from ..request.build import ConverseRequest, build_request
+from ..request.media import forget_media
 from ..request.memory import ConversationMemory
 from ..response.frames import decoder_for
 from ..values import names_of
@@ -204,9 +205,12 @@ class Bedrock:
     def close(self) -> None:
         """Close the connections that this instance opened, those of answers that are being read once these are read.
 
-        It stays usable: the next call opens new ones. A client that was handed in is its owner's to close.
+        It stays usable: the next call opens new ones. A client that was handed in is its owner's to close. What was
+        remembered of conversations is forgotten, and so are the media that this process has sent lately.
         """
         self._clients.close()
+        self._memory = ConversationMemory()
+        forget_media()
 
     def prewarm(self) -> threading.Thread:
         """Build the client, fetch its credentials and open a connection, in a background thread.

@@ -13,7 +13,7 @@ from binascii import Error as Base64Error
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..blobs import remember_base64
+from ..blobs import forget_blobs, remember_base64
 from ..errors import InvalidRequestError
 from ..patterns import pattern
 from ..recent import Recent
@@ -146,6 +146,12 @@ _KEPT_FROM = 1024
 
 _decoded: Recent[bytes] = Recent(_KEPT_BYTES)
 """Base64 text, or the data URL around it -> its bytes: a history brings the same image with every turn."""
+
+
+def forget_media() -> None:
+    """Keep no media that this process has read or sent lately; what still comes by is worked out once more."""
+    _decoded.clear()
+    forget_blobs()
 
 
 def _decode_strictly(text: str, start: int = 0) -> bytes | None:

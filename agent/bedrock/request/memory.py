@@ -101,6 +101,7 @@ def _terms(context: Context) -> Hashable:
         options.lenient_images,
         options.stable_tool_order,
         id(options.reasoning_store),  # which a reading keeps, so that no other store gets its number
+        getattr(options.reasoning_store, "cleared", None),
     )
 
 
