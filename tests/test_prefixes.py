@@ -120,6 +120,26 @@ def test_what_could_change_unseen_is_not_kept(foreign: Any) -> None:
     assert settled(kept, items).value is None
 
 
+def deep(levels: int) -> list[Any]:
+    nested: list[Any] = []
+    for _ in range(levels):
+        nested = [nested]
+    return nested
+
+
+@pytest.mark.parametrize("odd", [10**5000, deep(5000)], ids=["a long number", "deep"])
+@pytest.mark.parametrize("at", [3, 15], ids=["somewhere", "where it is told from others"])
+def test_what_cannot_be_read_to_its_end_does_no_harm(odd: Any, at: int) -> None:
+    kept: Prefixes[str] = Prefixes(100_000)
+    items = conversation(20)
+    items[at]["more"] = odd
+    for _ in range(3):
+        assert settled(kept, items).value in (None, "16")
+    assert settled(kept, conversation(20)).value == "16"
+    items[at]["more"] = 10**5000 + 1
+    assert kept.recall(items).value is None
+
+
 def test_a_circle_is_not_kept() -> None:
     kept: Prefixes[str] = Prefixes(100_000)
     items = conversation(20)

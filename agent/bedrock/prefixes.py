@@ -89,9 +89,9 @@ class Prefixes(Generic[Value]):
         then, of_items = (known.entry.items, known.entry.of_items) if known.entry is not None else ([], 0)
         try:
             fresh = [snapshot(item) for item in items[len(then) : known.keep]]
+            entry = _Entry([*then, *fresh], value, of_items + weight_of(fresh), weight)
         except (NotPlainError, RecursionError):
             return
-        entry = _Entry([*then, *fresh], value, of_items + weight_of(fresh), weight)
         if entry.weight > self._limit:
             return
         # What another thread keeps under the key by now may be of another conversation.
@@ -133,13 +133,13 @@ def _few_texts(item: Any, wanted: int = 3) -> list[str]:
     return found
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(value: Any, depth: int = 8) -> Iterator[str]:
     kind = type(value)
     if kind is str:
         yield value
-    elif kind is dict or kind is list:
+    elif depth and (kind is dict or kind is list):
         for member in value.values() if kind is dict else value:
-            yield from _texts(member)
+            yield from _texts(member, depth - 1)
 
 
 # ------------------------------------------------------------------------------------------------------------- snapshots
@@ -199,14 +199,19 @@ class _InOrder(dict[str, Any]):
 class _Exactly:
     """Equals a number of its own type and no other: to Python 1, 1.0 and True are the same, to a model they are not."""
 
-    __slots__ = ("_text", "_type")
+    __slots__ = ("_number", "_type")
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, number: float) -> None:
         self._type = type(number)
-        self._text = repr(number)
+        self._number = _told(number)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is _Exactly:
-            return self._type is other._type and self._text == other._text
-        return type(other) is self._type and repr(other) == self._text
+            return self._type is other._type and self._number == other._number
+        return type(other) is self._type and _told(other) == self._number
+
+
+def _told(number: Any) -> Any:
+    """A float as a text that tells 0.0 from -0.0 and is the same for every NaN; of a long int Python makes none."""
+    return repr(number) if type(number) is float else number
