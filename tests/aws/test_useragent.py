@@ -75,6 +75,16 @@ def test_features_of_a_request_are_in_that_request_only() -> None:
             assert agent_of(kept) == agent_of(plain)
 
 
+@pytest.mark.parametrize("name", ["user_agent_extra", "user_agent_appid"])
+def test_a_part_that_is_set_later_is_in_the_next_request(name: str) -> None:
+    kept, plain = client_of(keeping=True), client_of(keeping=False)
+    for value in (None, "first", "second", None):
+        for client in (kept, plain):
+            setattr(client.meta.config, name, value)
+        assert agent_of(kept) == agent_of(plain)
+        assert not value or any(value in part for part in agent_of(kept))
+
+
 def test_it_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from botocore.useragent import UserAgentString
 

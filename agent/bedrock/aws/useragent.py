@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 #: Sets of features that a client meets in practice: two or three.
 _KEPT = 64
 
+_SET_LATER = ("_supplied_user_agent", "user_agent_extra", "user_agent_appid")
+
 
 def present_as_boto3(session: Any) -> None:
     """Have the session's clients say what those of boto3 say; a session that has a name already keeps it."""
@@ -90,13 +92,14 @@ def _keeping_class() -> type[UserAgentString] | None:
                 return super().to_string()
             context = get_context()
             features = None if context is None else frozenset(context.features)
-            # Set on the config after this copy was made, and the whole header where it is set.
-            supplied = getattr(getattr(self, "_client_config", None), "_supplied_user_agent", None)
-            text = known.get((features, supplied))
+            # Set on the config after this copy was made: by botocore the whole header, by whoever likes a part of it.
+            config = getattr(self, "_client_config", None)
+            key = (features, *[getattr(config, name, None) for name in _SET_LATER])
+            text = known.get(key)
             if text is None:
                 text = super().to_string()
                 if len(known) < _KEPT:
-                    known[features, supplied] = text
+                    known[key] = text
             return text
 
     return KeptUserAgent
