@@ -131,6 +131,19 @@ def test_a_whole_answer_of_another_form_is_corrupt(content: list[Any]) -> None:
         complete({**answer, "ResponseMetadata": {"RequestId": REQUEST_ID}})
 
 
+@pytest.mark.parametrize(
+    "delta", [{"text": 5}, {"reasoningContent": {"text": []}}, {"toolUse": {"input": {}}}, {"citation": 1}]
+)
+def test_a_stream_of_another_form_is_corrupt(delta: dict[str, Any]) -> None:
+    events = [*text("good"), {"contentBlockDelta": {"delta": delta, "contentBlockIndex": 1}}, STOP]
+    with pytest.raises(CorruptStreamError) as raised:
+        ChatStream({"stream": Raw(events)}).completion()
+    assert raised.value.__cause__ is not None
+    cut = ChatStream({"stream": Raw([*events[:2], ConnectionResetError()])})
+    with pytest.raises((CorruptStreamError, ConnectionResetError)):
+        cut.completion()
+
+
 def test_truncation_survives_pickling_with_its_partial() -> None:
     with pytest.raises(TruncatedResponseError) as caught:
         ChatStream(answer(text("half"))).completion()

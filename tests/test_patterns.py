@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
 
 import pytest
@@ -38,3 +40,10 @@ def test_it_is_compiled_once_and_not_before_it_is_asked(monkeypatch: pytest.Monk
 def test_what_no_pattern_has_is_refused() -> None:
     with pytest.raises(AttributeError, match="nothing"):
         _ = pattern("a").nothing  # type: ignore[attr-defined]
+
+
+def test_it_can_be_copied_and_pickled() -> None:
+    digits = pattern(r"\d+", re.IGNORECASE)
+    for twin in (copy.deepcopy(digits), copy.copy(digits), pickle.loads(pickle.dumps(digits))):
+        assert twin.search("a1")
+        assert twin.flags == digits.flags

@@ -27,6 +27,7 @@ from .errors import (
     TruncatedResponseError,
     annotate,
     classify,
+    was_raised_in,
 )
 from .notes import NO_NOTES, CallNotes, notes_of_answer
 from .response.accumulator import Accumulator
@@ -78,10 +79,19 @@ def _folded(answer: Mapping[str, Any], decode: Decoder | StructuredDecoder, accu
         for event in decode.whole(answer):
             accumulator.feed(event)
         return accumulator.completion()
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        corrupt = CorruptStreamError("the answer is not in the form of Bedrock's", request_id=accumulator.request_id)
-        annotate(corrupt, classify(corrupt).advice)
-        raise corrupt from error
+    except _NOT_ITS_FORM as error:
+        raise _corrupt(accumulator) from error
+
+
+#: What folding raises over JSON with a number for a text, or nothing for a block.
+_NOT_ITS_FORM = (AttributeError, LookupError, TypeError, ValueError)
+_FOLDING = tuple(f"{__package__}.response.{module}" for module in ("decoder", "structured", "accumulator"))
+
+
+def _corrupt(accumulator: Accumulator) -> CorruptStreamError:
+    corrupt = CorruptStreamError("the answer is not in the form of Bedrock's", request_id=accumulator.request_id)
+    annotate(corrupt, classify(corrupt).advice)
+    return corrupt
 
 
 class ChatStream:
@@ -144,7 +154,10 @@ class ChatStream:
         for _ in self._events:
             pass
         interrupted = self._interrupted.is_set()
-        completion = self._accumulator.completion(interrupted=interrupted)
+        try:
+            completion = self._accumulator.completion(interrupted=interrupted)
+        except _NOT_ITS_FORM as error:
+            raise _corrupt(self._accumulator) from error
         return completion if interrupted else _final(completion, self._notes)
 
     def partial(self) -> Completion:
@@ -183,6 +196,8 @@ def _events(
         ran_to_end = True
     except Exception as error:
         accumulator.request_id = _answering(raw, accumulator)
+        if isinstance(error, _NOT_ITS_FORM) and was_raised_in(error, _FOLDING):
+            raise attach_partial(_corrupt(accumulator), accumulator) from error
         attach_partial(error, accumulator)
         raise
     finally:
@@ -236,7 +251,9 @@ def attach_partial(error: Exception, accumulator: Accumulator) -> Exception:
     """
     if isinstance(error, BedrockError):
         annotate(error, classify(error).advice)
-    partial = accumulator.completion() if accumulator.began else None
+    partial = None
+    with contextlib.suppress(*_NOT_ITS_FORM):  # of what cannot be folded there is nothing to show
+        partial = accumulator.completion() if accumulator.began else None
     with contextlib.suppress(AttributeError):  # an exception with slots cannot carry more than it is
         error.partial = partial  # type: ignore[attr-defined]
         if getattr(error, "request_id", None) is None:

@@ -21,6 +21,9 @@ class _Pattern:
     def __init__(self, text: str, flags: int) -> None:
         self._source = text, flags
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Pattern, self._source
+
     def __getattr__(self, name: str) -> Any:
         found = getattr(re.compile(*self._source), name)
         setattr(self, name, found)
