@@ -47,7 +47,7 @@ class _DailyKey:
     __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        self._known = ("", "", b"")
+        self._known: tuple[str | None, str, bytes] = (None, "", b"")
 
     def choose(self, signature_version: Any = None, context: Any = None, **_kwargs: Any) -> str | None:
         """Our signer in the place of botocore's own, if it is still the one; the key comes to it with the request."""
@@ -59,7 +59,7 @@ class _DailyKey:
         context[_KEY] = self
         return QUICK_VERSION
 
-    def of(self, secret: str, scope: str) -> bytes:
+    def of(self, secret: str | None, scope: str) -> bytes:
         """The key that holds for a day, a region and a service."""
         known_secret, known_scope, key = self._known
         if known_secret != secret or known_scope != scope:
