@@ -88,7 +88,7 @@ def _messages(messages: list[Message]) -> list[Any]:
         if message["role"] == "assistant":
             calls = [
                 pydantic.ToolCallPart(one["function"]["name"], json.loads(one["function"]["arguments"]), one["id"])
-                for one in message["tool_calls"]
+                for one in message.get("tool_calls", ())
             ]
             found.append(pydantic.ModelResponse([pydantic.TextPart(message["content"]), *calls]))
         else:
