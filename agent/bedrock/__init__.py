@@ -17,6 +17,7 @@ The map of the house; imports point downwards only:
     models/                 facts: model ids, one table of family profiles
     notes.py, blocks.py     what travels with a call; content blocks as JSON
     carriers.py, recent.py  how reasoning survives a runtime; what is remembered within bounds
+    prefixes.py, blobs.py   what came of the beginning of a growing list; base64 that was worked out before
     errors.py, failures.py  our own exceptions; one table from any exception to kind, status and advice
     values.py, patterns.py  classes of values and regular expressions, built when they are first used
     forks.py                what a forked child does not take over
