@@ -331,7 +331,9 @@ class TestEndpoints:
     def test_others_can_be_asked(self, endpoint: str | None, fallback: tuple[str | None, str | None]) -> None:
         protection = Protection(ClientSettings(endpoint_url=endpoint))
         client = SimpleNamespace(meta=SimpleNamespace(region_name="us-east-1"))
-        refuse_unreachable_regions(Call(client, "Converse", {}, Journey("Converse", protection, fallbacks=[fallback])))
+        journey = Journey("Converse", protection, fallbacks=[fallback])
+        refuse_unreachable_regions(Call(client, "Converse", {}, journey))
+        assert journey.fallbacks == [fallback], "nobody is struck off"
 
     def test_a_gateway_is_asked_for_the_other_region_signed_for_it(self) -> None:
         with FakeBedrock([Refusal("ThrottlingException", "slow down"), Reply("Hello")]) as fake:

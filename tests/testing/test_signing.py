@@ -59,6 +59,7 @@ def test_ids_that_need_encoding_are_signed_as_they_travel(guarded: FakeBedrock) 
     running = client(guarded, "AKIDPLAIN", "plain-secret")
     running.converse(**ask(arn))
     running.converse_stream(**ask(arn))["stream"].close()
+    assert [request.model_id for request in guarded.requests] == [arn, arn]
 
 
 @newest_model
@@ -118,6 +119,7 @@ def test_strangers_take_nothing_from_the_script(guarded: FakeBedrock) -> None:
 
 def test_without_credentials_nobody_is_asked(fake: FakeBedrock) -> None:
     client(fake, "AKIDNOBODY", "x").converse(**ask())
+    assert len(fake.requests) == 1
 
 
 @newest_model

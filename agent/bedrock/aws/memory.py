@@ -5,26 +5,16 @@ Safe for threads. What is kept are names, never content.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any
 from weakref import WeakSet
 
+from ..forks import unlocked_after_fork
 from .pace import current_pace
 
 _ALL: WeakSet[Memory] = WeakSet()
-
-
-def _unlock_after_fork() -> None:
-    """In a forked child: a lock that another thread of the parent held would stay locked for ever."""
-    for memory in list(_ALL):
-        memory.unlock()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
-    os.register_at_fork(after_in_child=_unlock_after_fork)
 
 
 def forget_everything() -> None:
@@ -41,6 +31,7 @@ class Memory:
         self._kept: OrderedDict[Hashable, tuple[Any, float]] = OrderedDict()
         self._lock = threading.Lock()
         _ALL.add(self)
+        unlocked_after_fork(self)
 
     def keep(self, key: Hashable, value: Any = True, *, seconds: float = float("inf")) -> None:
         """Remember it for so many seconds."""
