@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BedrockError, CallInterruptedError, DeadlineExceededError, IdleTimeoutError
 from ..values import frozen
+from .moderation import CROWD, READERS, WINDOW, Moderation, can_be_moderated
 from .watchdog import watched
 
 if TYPE_CHECKING:
@@ -301,7 +302,11 @@ class Body:
                 self._wake()
             else:
                 self._over = True
-                self._raw.close()
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """Close the connection, which nobody reads from any more."""
+        self._raw.close()
 
     def _next_bytes(self, since: float) -> bytes:
         """Wait for bytes; b"" at the end, which has been seen to."""
@@ -391,11 +396,17 @@ class SocketBody(Body):
         self._kernel_keeps_time = False
         self._read_timeout = self._armed = sock.gettimeout()
         self._since = 0.0
+        self._size = 0
+        """Bytes that the last read brought."""
+        self._moderation: Moderation | None = None
+        self._gathers = False
+        """Whether the socket tells only of two deltas at once."""
 
     def _next_bytes(self, since: float) -> bytes:
         data = b""
         while not (data or self._framing.ended):
             arrived = self._arrived(since)
+            self._size = len(arrived)
             if not arrived:
                 return self._end_of_input()
             try:
@@ -408,7 +419,9 @@ class SocketBody(Body):
 
     def _arrived(self, since: float) -> bytes:
         """What the socket gives, b"" where the peer has closed."""
-        fresh, self._since = since != self._since, since
+        fresh, gap, self._since = since != self._since, since - self._since, since
+        if fresh and (self._gathers or len(READERS) >= CROWD):
+            self._moderate(gap)
         started = since if fresh else monotonic()
         if not (fresh and self._steady):
             self._arm(started, fresh=fresh)
@@ -416,11 +429,11 @@ class SocketBody(Body):
             try:
                 return self._take() if self._take is not None else self._take_first()
             except BlockingIOError:  # how the kernel says that the wait is over
-                self._arm(started, fresh=False)
+                self._wait_on(started)
             except TimeoutError as error:
                 if error.errno is not None:  # the network's word, not the end of our wait
                     raise self._read_timed_out() from error
-                self._arm(started, fresh=False)
+                self._wait_on(started)
             except OSError as error:
                 raise _as_urllib3(error) from error
 
@@ -436,8 +449,24 @@ class SocketBody(Body):
             self._socket.settimeout(None)
             self._kernel_keeps_time = True
             self._limit(self._armed)
+        if can_be_moderated(self._socket):
+            self._moderation = Moderation(self._socket)
         self._take = _receiving(self._socket)
         return self._take()
+
+    def _moderate(self, gap: float) -> None:
+        """Wait for one delta or for two at a time, after what the last read brought."""
+        moderation = self._moderation
+        if moderation is not None and moderation.review(gap, self._size):
+            self._gathers = moderation.gathering
+            self._steady = False
+
+    def _wait_on(self, started: float) -> None:
+        """Nothing has come in the time that the socket was given."""
+        if self._gathers and self._moderation is not None:
+            self._moderation.end()
+            self._gathers = False
+        self._arm(started, fresh=False)
 
     def _limit(self, seconds: float | None) -> None:
         """Have a wait end after so many seconds; None: never."""
@@ -449,13 +478,15 @@ class SocketBody(Body):
 
     def _arm(self, started: float, *, fresh: bool) -> None:
         """Give the socket the timeout after which patience has to be asked again; raises where it is over."""
-        now = monotonic()
+        now = started if fresh else monotonic()
         wait = self._patience.wait(now, self._since if self._begun else None)
         if self._read_timeout is not None:
             left = started + self._read_timeout - now
             if left <= 0:
                 raise self._read_timed_out()
             wait = left if wait is None else min(left, wait)
+        if self._gathers:
+            wait = WINDOW if wait is None else min(WINDOW, wait)
         if wait != self._armed:
             self._limit(wait)
         self._steady = fresh and self._patience.constant
@@ -476,13 +507,22 @@ class SocketBody(Body):
                 return
             self._over = True
             if not self._framing.ended or self._framing.surplus:
-                self._raw.close()
+                self._let_go()
                 return
-            self._restore_timeout()
+            self._restore_socket()
             self._response.close()
             self._raw.release_conn()
 
-    def _restore_timeout(self) -> None:
+    def _let_go(self) -> None:
+        if self._moderation is not None:
+            self._moderation.leave()
+        super()._let_go()
+
+    def _restore_socket(self) -> None:
+        """Leave the socket as urllib3 knows it."""
+        if self._moderation is not None:
+            self._moderation.end()
+            self._moderation.leave()
         if self._kernel_keeps_time:
             self._limit(None)
             self._kernel_keeps_time = False

@@ -171,7 +171,7 @@ class FastStream:
             if events:
                 self._body.begin()
                 self._batch = iter(events)
-                if self._decoder.message_stopped:
+                if self._decoder.message_stopped and not self._body.over:
                     self._wait_briefly()
                 return True
         raise self._error(self._decoder.failure)
