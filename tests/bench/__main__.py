@@ -23,7 +23,7 @@ PAGE, PICTURE = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "benchmarks.svg
 
 BEGIN, END = "<!-- figures: scripts/bench --write -->", "<!-- end of figures -->"
 
-OTHER_ROWS = ("connections", "lag", "memory", "start", "convert")
+OTHER_ROWS = ("connections", "lag", "crowd-lag", "memory", "start", "convert")
 
 
 def columns(options: argparse.Namespace) -> list[Column]:
@@ -56,6 +56,8 @@ def _other(bench: Bench, name: str, rounds: int) -> Iterator[Row]:
         yield from (bench.connection_row(kind) for kind in bench.server.endpoints)
     elif name == "lag":
         yield from bench.lag_rows(rounds)
+    elif name == "crowd-lag":
+        yield from bench.crowd_lag_rows(max(2, rounds // 2))
     elif name == "memory":
         yield bench.memory_row(max(2, rounds // 2))
     elif name == "start":

@@ -34,7 +34,18 @@ OURS_ASYNC = Column("ours, async", "ours-async", (WITHOUT_ORJSON,))
 OURS_HTTP = Column("ours, openai transport", "ours-http", (WITHOUT_ORJSON,))
 
 FACES: Mapping[Column, tuple[str, ...]] = {
-    OURS_ASYNC: ("text", "crowd-50", "crowd-50-slow", "crowd-50-tls", "crowd-500", "lag", "first", "memory", "start"),
+    OURS_ASYNC: (
+        "text",
+        "crowd-50",
+        "crowd-50-slow",
+        "crowd-50-tls",
+        "crowd-500",
+        "lag",
+        "crowd-lag",
+        "first",
+        "memory",
+        "start",
+    ),
     OURS_HTTP: ("turn", "text"),
 }
 """Faces over the core, and the rows in which they have something to say."""
@@ -177,13 +188,28 @@ class Bench:
         for _ in range(rounds):
             for column in self._present_in("lag"):
                 try:
-                    answer = self._told(column).ask("lag")
+                    answer = self._told(column).ask("lag", reply="clock-50", streams=1)
                 except SubjectError as error:
                     self.notes.append(f"{column.title}, {lag.title}: {error}")
                     continue
                 lag.samples.setdefault(column.title, []).append(statistics.median(answer["lags"]))
                 first.samples.setdefault(column.title, []).append(answer["first"])
         return [lag, first]
+
+    def crowd_lag_rows(self, rounds: int) -> list[Row]:
+        """The delay of a delta where 50 streams are read at once: of the middle one, and of one in a hundred."""
+        title = "50 streams at once, 500 deltas/s each: lag of a delta"
+        middle, late = (
+            Row("crowd-lag", title, "wall"),
+            Row("crowd-lag-late", "… of the latest hundredth, at least", "wall"),
+        )
+        for _ in range(rounds):
+            for column in self._present_in("crowd-lag"):
+                if not column.peer:
+                    lags = sorted(self._told(column).ask("lag", reply="clock-brisk-250", streams=50)["lags"])
+                    middle.samples.setdefault(column.title, []).append(statistics.median(lags))
+                    late.samples.setdefault(column.title, []).append(lags[len(lags) * 99 // 100])
+        return [middle, late]
 
     def _told(self, column: Column) -> Child:
         """The column, or for bare boto3 the one that says what it reads."""

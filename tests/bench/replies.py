@@ -40,6 +40,7 @@ SCRIPTS: Mapping[str, Script] = {
     "arguments-2000": Script(text=_words(2), arguments=_argument_pieces(2000)),
     "clock-50": Script(text=_words(50), pace=0.01, clocked=True),
     "paced-50": Script(text=_words(50), pace=0.01),
+    "clock-brisk-250": Script(text=_words(250), pace=0.002, clocked=True),
     "brisk-250": Script(text=_words(250), pace=0.002),
     "slow-20": Script(text=_words(20), pace=0.05),
 }

@@ -85,10 +85,10 @@ class Bench:
         self._prepared.pop(name, None)
         return {}
 
-    def lag(self) -> Answer:
-        """Seconds from the server's writing of each delta to the reader, and to the first of them from the call."""
+    def lag(self, reply: str, streams: int) -> Answer:
+        """Seconds from the server's writing of each delta to its reader, and to the first of them from the call."""
         subject = self._subject()
-        prepared = subject.prepare(short("clock-50"))
+        prepared = subject.prepare(short(reply))
         lags: list[float] = []
 
         def note(text: str) -> None:
@@ -99,7 +99,10 @@ class Bench:
 
         firsts: list[float] = []
         since = time.monotonic()
-        subject.stream(prepared, note)
+        if streams == 1:
+            subject.stream(prepared, note)
+        else:
+            subject.crowd(prepared, streams, note)
         return {"lags": lags, "first": firsts[0] - since}
 
     def memory(self) -> Answer:

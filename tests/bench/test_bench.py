@@ -47,10 +47,11 @@ def test_a_wrong_answer_is_not_measured(server: Server, environ: dict[str, str])
 
 def test_lag_and_conversion_are_measured_in_the_subject(server: Server, environ: dict[str, str]) -> None:
     with subject_process("ours", server.endpoints, environ) as subject:
-        answer = subject.ask("lag")
+        answer = subject.ask("lag", reply="clock-50", streams=1)
         assert len(answer["lags"]) == 50
         assert min(answer["lags"]) > 0
         assert answer["first"] > 0.01
+        assert len(subject.ask("lag", reply="clock-50", streams=3)["lags"]) == 150
         assert subject.ask("conversion", turns=10)["cpu"] > 0
 
 
