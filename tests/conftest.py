@@ -13,7 +13,6 @@ import signal
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Generator, Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +20,8 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.moments import comes_true
 
 KEPT = {"BEDROCK_RECORDINGS", "BEDROCK_REQUESTS"}
 """What names the folders of real traffic; every other BEDROCK_* variable is a setting under test."""
@@ -115,13 +116,8 @@ def _no_thread_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     before = set(threading.enumerate())
     yield
-    deadline = time.monotonic() + 2
-    while time.monotonic() < deadline:
-        left = [thread for thread in threading.enumerate() if thread not in before and thread.is_alive()]
-        if not left:
-            return
-        time.sleep(0.01)
-    pytest.fail(f"left behind: {', '.join(thread.name for thread in left)}")
+    if not comes_true(lambda: set(threading.enumerate()) <= before):
+        pytest.fail(f"left behind: {', '.join(thread.name for thread in set(threading.enumerate()) - before)}")
 
 
 @pytest.fixture(autouse=True)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from threading import Timer
-from time import monotonic
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
@@ -15,6 +12,7 @@ from agent.bedrock import Bedrock
 from agent.bedrock.aws.clients import build_runtime_client
 from agent.bedrock.aws.credentials import Credentials
 from agent.bedrock.aws.options import CallOptions
+from agent.bedrock.aws.pace import Bell, Check, current_pace
 from agent.bedrock.aws.settings import ClientSettings
 from agent.bedrock.chat import ChatStream, complete
 from agent.bedrock.notes import CallNotes, noted
@@ -41,27 +39,6 @@ MESSAGES: list[dict[str, Any]] = [{"role": "user", "content": [{"text": "Hi"}]}]
 HELLO: dict[str, Any] = {"modelId": MODEL, "messages": MESSAGES}
 KEYS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "not-a-secret"}
 
-PROMPT = 0.1
-"""Seconds within which whoever waits is to be released, as the project promises."""
-
-SLACK = 0.5
-"""Seconds that it may take on a busy machine."""
-
-TRIES = 5
-STUCK = 2.0
-"""Seconds that no release takes on any machine; one that does not come takes 20, the read timeout."""
-
-
-def prompt(release: Callable[[], float]) -> bool:
-    """Whether a release takes no longer than promised in one of some tries, and is stuck in none.
-
-    `release` does it once and says how many seconds it took: a busy machine may be late, but not every time.
-    """
-    took = [release()]
-    while min(took) >= PROMPT and len(took) < TRIES:
-        took.append(release())
-    return min(took) < PROMPT and max(took) < STUCK
-
 
 def guarded(fake: FakeBedrock, credentials: Credentials | None = None, **settings: Any) -> Any:
     """A guarded client of the stand-in, with our own streams."""
@@ -79,6 +56,20 @@ def asking(**options: Any) -> dict[str, Any]:
     return {**HELLO, "messages": noted(MESSAGES, CallNotes(model=MODEL, options=CallOptions(**options)))}
 
 
+def notice_waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds of every wait between two attempts, told as it begins; it takes as long as ever."""
+    begun: list[float] = []
+    pace = current_pace()
+    wait = pace.wait
+
+    def told(seconds: float, check: Check, bell: Bell) -> None:
+        begun.append(seconds)
+        wait(seconds, check, bell)
+
+    monkeypatch.setattr(pace, "wait", told)
+    return begun
+
+
 def whole(client: Any, call: dict[str, Any] = HELLO) -> Completion:
     """The completion of `converse`."""
     return complete(client.converse(**call))
@@ -90,20 +81,3 @@ def streamed(client: Any, call: dict[str, Any] = HELLO) -> Completion:
 
 
 BOTH: tuple[Callable[..., Completion], ...] = (whole, streamed)
-
-
-@contextmanager
-def later(seconds: float, action: Callable[[], Any]) -> Iterator[list[float]]:
-    """Do something in another thread after a while; the list gets the moment at which it was done."""
-    moments: list[float] = []
-
-    def act() -> None:
-        moments.append(monotonic())
-        action()
-
-    timer = Timer(seconds, act)
-    timer.start()
-    try:
-        yield moments
-    finally:
-        timer.join()

@@ -26,9 +26,8 @@ from agent.bedrock.aws.body import (
     open_body,
 )
 from agent.bedrock.errors import CallInterruptedError, DeadlineExceededError, IdleTimeoutError
+from tests.moments import PATIENCE
 from tests.response.frame_bytes import cut
-
-from .guarded import later
 
 # --- framing ------------------------------------------------------------------------------------------------------
 
@@ -282,8 +281,14 @@ class Blocking(Stub):
 def test_a_wait_of_less_than_a_microsecond_is_none_for_ever() -> None:
     ours, theirs = socket.socketpair()
     body._limit_in_kernel(ours, 1e-7)
-    with ours, theirs, later(1.0, lambda: theirs.shutdown(socket.SHUT_RDWR)), pytest.raises(BlockingIOError):
-        ours.recv(1)
+    ended = threading.Event()
+    rescue = threading.Thread(target=lambda: ended.wait(PATIENCE) or theirs.shutdown(socket.SHUT_RDWR))
+    with ours, theirs:
+        rescue.start()
+        with pytest.raises(BlockingIOError):
+            ours.recv(1)
+        ended.set()
+        rescue.join()
 
 
 def test_closing_a_plain_body_wakes_its_reader_who_then_closes_it() -> None:

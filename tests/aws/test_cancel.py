@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 import socket
 import threading
 import time
@@ -15,35 +16,49 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError
 
+from agent.bedrock.aws import pace
 from agent.bedrock.aws.cancel import Errand, Hold
 from agent.bedrock.errors import CallInterruptedError, DeadlineExceededError, classify
 from agent.bedrock.testing import FakeBedrock, Refusal, Reply, Stall
+from tests.moments import PATIENCE, comes_true, once, once_asked, prompt, shortly
 from tests.wire.streaming import authority_file, server_context
 
-from .guarded import BOTH, HELLO, MODEL, SLACK, asking, bedrock, guarded, later, newest_model, prompt, streamed, whole
+from .guarded import BOTH, HELLO, MODEL, asking, bedrock, guarded, newest_model, streamed, whole
+
+
+class Mood:
+    """What the stand-in answers at the time. What is queued would be left to the next call by one that never got there."""
+
+    def __init__(self) -> None:
+        self.answer = Reply("Hello")
+
+    def __call__(self, _request: Any) -> Reply:
+        return self.answer
+
+
+@pytest.fixture
+def mood() -> Mood:
+    """Says hello until it is told otherwise."""
+    return Mood()
 
 
 @pytest.fixture(params=["plain", "tls"])
-def fake(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBedrock]:
+def fake(
+    request: pytest.FixtureRequest, mood: Mood, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FakeBedrock]:
     """A stand-in, plain and over TLS."""
     if request.param == "plain":
-        with FakeBedrock() as running:
+        with FakeBedrock(mood) as running:
             yield running
     else:
         monkeypatch.setenv("AWS_CA_BUNDLE", authority_file(tmp_path))
-        with FakeBedrock(ssl_context=server_context()) as running:
+        with FakeBedrock(mood, ssl_context=server_context()) as running:
             yield running
 
 
-def threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name == "bedrock-call"]
-
-
-def ended(names: Callable[[], list[str]]) -> bool:
-    until = time.monotonic() + 2
-    while names() and time.monotonic() < until:
-        time.sleep(0.01)
-    return not names()
+def ended() -> bool:
+    """Whether the threads that did the calls end, now or soon."""
+    return comes_true(lambda: all(thread.name != "bedrock-call" for thread in threading.enumerate()))
 
 
 def stopping(way: str, moment: threading.Event) -> dict[str, Any]:
@@ -69,21 +84,27 @@ SILENCES = [Stall(-1), Stall(0)]
 """Before the headers, and before the body."""
 
 
+def discarded(fake: FakeBedrock) -> bool:
+    """Whether the stand-in sees every connection closed, now or soon."""
+    return fake.wait_for(lambda fake: fake.open_connections == 0)
+
+
 @pytest.mark.parametrize("ask", BOTH)
 @pytest.mark.parametrize("way", ["token", "check"])
 @pytest.mark.parametrize("silence", SILENCES)
-def test_a_blocked_call_is_given_up(fake: FakeBedrock, ask: Any, way: str, silence: Any) -> None:
+def test_a_blocked_call_is_given_up(fake: FakeBedrock, mood: Mood, ask: Any, way: str, silence: Any) -> None:
     client = warm(fake)
 
     def release() -> float:
         stop = threading.Event()
-        fake.queue(Reply("Hello", fault=silence), Reply("Hello"))
-        with later(0.2, stop.set) as moment:
+        mood.answer = Reply("Hello", fault=silence)
+        with once_asked(fake, stop.set) as moment:
             kind = interrupted_kind(lambda: ask(client, asking(**stopping(way, stop))))
             took = time.monotonic() - moment[0]
             assert kind == "interrupted"
-        assert fake.wait_for(lambda fake: fake.open_connections == 0), "the connection is discarded"
-        assert ended(threads), "the thread ends with it"
+        assert discarded(fake), "the connection is discarded"
+        assert ended(), "the thread ends with it"
+        mood.answer = Reply("Hello")
         assert ask(client).message.content == "Hello", "the next call works"
         return took
 
@@ -92,48 +113,53 @@ def test_a_blocked_call_is_given_up(fake: FakeBedrock, ask: Any, way: str, silen
 
 @pytest.mark.parametrize("ask", BOTH)
 @pytest.mark.parametrize("silence", SILENCES)
-def test_a_deadline_ends_the_call(fake: FakeBedrock, ask: Any, silence: Any) -> None:
+def test_a_deadline_ends_the_call(fake: FakeBedrock, mood: Mood, ask: Any, silence: Any) -> None:
     client = warm(fake)
 
     def release() -> float:
-        fake.queue(Reply("Hello", fault=silence), Reply("Hello"))
+        before = len(fake.requests)
+        mood.answer = Reply("Hello", fault=silence)
         began = time.monotonic()
         with pytest.raises(DeadlineExceededError) as raised:
             ask(client, asking(deadline=0.3))
         late = time.monotonic() - began - 0.3
         assert late > -0.01
         assert classify(raised.value).kind == "timeout"
-        assert fake.wait_for(lambda fake: fake.open_connections == 0)
-        assert ended(threads)
+        assert discarded(fake)
+        assert ended()
+        shown = len(fake.requests) > before
+        mood.answer = Reply("Hello")
         assert ask(client).message.content == "Hello"
-        return late
+        return late if shown else math.inf
 
     assert prompt(release)
 
 
-def test_a_deadline_holds_for_the_whole_stream(fake: FakeBedrock) -> None:
+def test_a_deadline_holds_for_the_whole_stream(fake: FakeBedrock, mood: Mood) -> None:
     client = warm(fake)
+    mood.answer = Reply("Hello" * 400, pace=0.05, delta_size=5)
 
     def release() -> float:
-        fake.queue(Reply("Hello" * 40, pace=0.05, delta_size=5))
         began = time.monotonic()
         with pytest.raises(DeadlineExceededError) as raised:
             streamed(client, asking(deadline=0.4))
         late = time.monotonic() - began - 0.4
-        assert raised.value.partial.message.content.startswith("Hello")
-        return late
+        partial = raised.value.partial
+        return late if partial is not None and partial.message.content.startswith("Hello") else math.inf
 
     assert prompt(release)
 
 
-def test_a_token_ends_a_stream_that_is_being_read(fake: FakeBedrock) -> None:
+def test_a_token_ends_a_stream_that_is_being_read(fake: FakeBedrock, mood: Mood) -> None:
     client = bedrock(fake)
+    mood.answer = Reply("Hello", fault=Stall(3))
 
     def release() -> float:
-        fake.queue(Reply("Hello", fault=Stall(3)))
         stop = threading.Event()
+        told: list[str] = []
         asked = [{"role": "user", "content": "Hi"}]
-        with client.stream(MODEL, asked, cancel=stop) as stream, later(0.2, stop.set) as moment:
+        stream = client.stream(MODEL, asked, cancel=stop, on_text_delta=told.append)
+        with stream, once(lambda: told, stop.set) as moment:
             completion = stream.completion()
             took = time.monotonic() - moment[0]
         assert completion.bedrock.interrupted
@@ -144,15 +170,17 @@ def test_a_token_ends_a_stream_that_is_being_read(fake: FakeBedrock) -> None:
 
 
 @pytest.mark.parametrize("silence", [*SILENCES, Stall(3), Stall(3, byte=20)])
-def test_closing_from_another_thread_ends_a_stream_that_is_being_read(fake: FakeBedrock, silence: Stall) -> None:
+def test_closing_from_another_thread_ends_a_stream_that_is_being_read(
+    fake: FakeBedrock, mood: Mood, silence: Stall
+) -> None:
     client = bedrock(fake)
+    mood.answer = Reply("Hello", fault=silence)
 
     def release() -> float:
-        fake.queue(Reply("Hello", fault=silence))
         if silence.at < 0:
-            return _seconds_until_given_up(client)
+            return _seconds_until_given_up(fake, client)
         stream = client.stream(MODEL, [{"role": "user", "content": "Hi"}])
-        with later(0.2, stream.close) as moment:
+        with shortly(stream.close) as moment:
             completion = stream.completion()
             took = time.monotonic() - moment[0]
         assert completion.bedrock.interrupted
@@ -161,7 +189,7 @@ def test_closing_from_another_thread_ends_a_stream_that_is_being_read(fake: Fake
     assert prompt(release)
 
 
-def _seconds_until_given_up(client: Any) -> float:
+def _seconds_until_given_up(fake: FakeBedrock, client: Any) -> float:
     """Before the headers there is no stream to be closed: somebody else's hold on the thread is given up."""
     hold, moments = Hold(), []
 
@@ -171,12 +199,10 @@ def _seconds_until_given_up(client: Any) -> float:
         moments.append(time.monotonic())
 
     caller = threading.Thread(target=call)
-    caller.start()
-    time.sleep(0.2)
-    began = time.monotonic()
-    hold.give_up()
-    caller.join(10)
-    return moments[0] - began
+    with once_asked(fake, hold.give_up) as given_up:
+        caller.start()
+    caller.join(PATIENCE)
+    return moments[0] - given_up[0]
 
 
 def test_a_token_ends_a_stream_whose_events_keep_coming(fake: FakeBedrock) -> None:
@@ -229,7 +255,7 @@ def test_a_check_that_raises_ends_the_call_with_what_it_raised(fake: FakeBedrock
 
     with pytest.raises(KeyboardInterrupt):
         whole(guarded(fake), asking(on_interrupt_check=check))
-    assert ended(threads)
+    assert ended()
 
 
 @pytest.mark.parametrize("silence", [*SILENCES, Stall(1), Stall(2)])
@@ -280,21 +306,34 @@ def test_a_server_that_never_takes_the_call_does_not_hold_the_caller() -> None:
                 return time.monotonic() - began - 0.3
 
             assert prompt(release)
-        assert ended(threads), "by its own connect timeout, since there is no socket yet to shut down"
+        assert ended(), "by its own connect timeout, since there is no socket yet to shut down"
 
 
 def test_a_handshake_that_is_given_up_ends_with_its_connection() -> None:
     """Somebody takes the connection, and says nothing to TLS."""
-    with socket.create_server(("127.0.0.1", 0)) as silent, FakeBedrock() as fake:
-        client = guarded(fake, endpoint_url=f"https://127.0.0.1:{silent.getsockname()[1]}", connect_timeout=20)
-        with pytest.raises(DeadlineExceededError):
-            whole(client, asking(deadline=0.3))
+    stop = threading.Event()
+    heard: list[bytes] = []
+
+    def listen() -> None:
         connection, _ = silent.accept()
         with connection:
-            connection.settimeout(2)
-            assert connection.recv(65536)
-            assert connection.recv(65536) == b"", "it is closed"
-        assert ended(threads)
+            connection.settimeout(PATIENCE)
+            heard.append(connection.recv(65536))
+            stop.set()
+            heard.append(connection.recv(65536))
+
+    with socket.create_server(("127.0.0.1", 0)) as silent, FakeBedrock() as fake:
+        silent.settimeout(PATIENCE)
+        client = guarded(fake, endpoint_url=f"https://127.0.0.1:{silent.getsockname()[1]}", connect_timeout=20)
+        listener = threading.Thread(target=listen)
+        listener.start()
+        with pytest.raises(CallInterruptedError):
+            whole(client, asking(cancel=stop))
+        listener.join()
+        greeting, end = heard
+        assert greeting
+        assert end == b"", "it is closed"
+        assert ended()
 
 
 @newest_model
@@ -305,26 +344,39 @@ def test_read_timeouts_of_single_calls_hold() -> None:
         with pytest.raises(Exception, match=r"(?i)read timeout") as raised:
             whole(client, asking(read_timeout=0.2))
         assert classify(raised.value).kind == "timeout"
-        assert time.monotonic() - began < 0.2 + SLACK
+        assert time.monotonic() - began < PATIENCE
+        assert fake.wait_for(lambda fake: len(fake.requests) == 1), "the silence is taken, and not the next call's"
         assert whole(client).message.content == "Hello"
 
 
-def test_giving_up_between_two_attempts_leaves_the_connection_to_whoever_took_it_since() -> None:
-    busy = Refusal("ServiceUnavailableException", "busy", headers={"Retry-After": "5"})
-    with FakeBedrock([busy, Reply("Hello", delay=0.3)]) as fake:
+def test_giving_up_between_two_attempts_leaves_the_connection_to_whoever_took_it_since(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits, go_on, answering = threading.Event(), threading.Event(), threading.Event()
+
+    def wait(_seconds: float, check: pace.Check, _bell: pace.Bell) -> None:
+        waits.set()
+        go_on.wait(PATIENCE)
+        check()
+
+    monkeypatch.setattr(pace.current_pace(), "wait", wait)
+    busy = Refusal("ServiceUnavailableException", "busy")
+    with FakeBedrock([busy, Reply("Hello", fault=Stall(-1, until=answering))]) as fake:
         client, hold, answers = guarded(fake), Hold(), []
         waiting = threading.Thread(target=suppressed, args=(hold.over(lambda: whole(client)),))
         waiting.start()
-        assert fake.wait_for(lambda fake: len(fake.requests) == 1)
-        time.sleep(0.1)  # until it waits for its next attempt
+        assert waits.wait(PATIENCE)
         other = threading.Thread(target=lambda: answers.append(whole(client, asking(max_attempts=1))))
         other.start()
         assert fake.wait_for(lambda fake: len(fake.requests) == 2)
         hold.give_up()
+        answering.set()
         other.join()
+        go_on.set()
         waiting.join()
         assert [answer.message.content for answer in answers] == ["Hello"]
         assert fake.connections == 1, "else nothing was shown here"
+        assert len(fake.requests) == 2, "what was given up makes no second attempt"
 
 
 def suppressed(work: Callable[[], Any]) -> None:
@@ -350,7 +402,7 @@ class TestErrands:
                 closed.set()
 
         def work() -> dict[str, Any]:
-            finish.wait(5)
+            finish.wait(PATIENCE)
             return {"stream": Stream()}
 
         def check() -> None:
@@ -359,7 +411,7 @@ class TestErrands:
         with pytest.raises(CallInterruptedError):
             Errand(work).result(check)
         finish.set()
-        assert closed.wait(2)
+        assert closed.wait(PATIENCE)
 
     def test_leave_no_cycle_behind(self) -> None:
         def work() -> dict[str, Any]:
@@ -372,6 +424,6 @@ class TestErrands:
             with pytest.raises(LookupError):
                 errand.result(lambda: None)
             del errand
-            assert left() is None
+            assert comes_true(lambda: left() is None), "once its thread has ended, too"
         finally:
             gc.enable()

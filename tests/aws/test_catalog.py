@@ -24,6 +24,7 @@ from agent.bedrock.aws.credentials import Credentials
 from agent.bedrock.aws.pace import Pace, current_pace
 from agent.bedrock.aws.settings import ClientSettings
 from agent.bedrock.testing import FakeBedrock, Refusal, Reply
+from tests.moments import PATIENCE, comes_true
 
 KEYS = Credentials(aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key="s")
 ARN = "arn:aws:bedrock:us-east-1::foundation-model/"
@@ -209,14 +210,14 @@ class TestDiscoveryCache:
         gate = threading.Barrier(6)
 
         def ask() -> None:
-            gate.wait(5)
+            gate.wait(PATIENCE)
             found.append(cache.discover("r", None, lambda: client))
 
         threads = [threading.Thread(target=ask) for _ in range(6)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(5)
+            thread.join(PATIENCE)
         assert client.list_foundation_models.call_count == 1
         assert found == [found[0]] * 6
 
@@ -274,18 +275,16 @@ class TestInferenceProfile:
         may_answer, client = threading.Event(), MagicMock()
 
         def slow(**_: Any) -> dict[str, Any]:
-            may_answer.wait(5)
+            may_answer.wait(20)
             return {"models": [{"modelArn": ARN + "a.b"}]}
 
         client.get_inference_profile.side_effect = slow
         assert resolve_inference_profile(client, PROFILE_ARN, patience=0.02) is None
         since = time.monotonic()
-        assert resolve_inference_profile(client, PROFILE_ARN, patience=5) is None
-        assert time.monotonic() - since < 2, "who came too late for the patience of another does not wait at all"
+        assert resolve_inference_profile(client, PROFILE_ARN, patience=20) is None
+        assert time.monotonic() - since < PATIENCE, "who came too late for the patience of another does not wait at all"
         may_answer.set()
-        while resolve_inference_profile(client, PROFILE_ARN) is None:
-            time.sleep(0.01)
-        assert resolve_inference_profile(client, PROFILE_ARN) == "a.b"
+        assert comes_true(lambda: resolve_inference_profile(client, PROFILE_ARN) == "a.b")
         assert client.get_inference_profile.call_count == 1
 
 

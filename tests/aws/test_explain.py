@@ -474,18 +474,23 @@ def test_no_secret_hangs_on_an_exception(
     credentials = Credentials(bearer_token=f"bearer-{SECRET}") if bearer else Credentials(None, *keys)
     answer = Reply("Hello", fault=fault) if fault is not None else Refusal("ThrottlingException", "slow down")
     with FakeBedrock([answer], strict=False, ssl_context=server_context()) as fake:
-        settings = ClientSettings(endpoint_url=fake.url, max_attempts=1, read_timeout=0.3)
+        settings = ClientSettings(endpoint_url=fake.url, max_attempts=1, read_timeout=_read_timeout(fault))
         client: Any = build_runtime_client("us-east-1", settings, credentials, decoder_for=decoder_for)
         with pytest.raises(Exception, match=r".") as raised:
             complete(client.converse(**HELLO)) if not streamed else list(client.converse_stream(**HELLO)["stream"])
         client.close()
-        assert fake.requests, "secrets were sent"
+        assert fake.wait_for(lambda fake: fake.requests), "secrets were sent"
     told = "\n".join(reachable(raised.value))
     assert SECRET not in told
     assert "Signature=" not in told
     shown = repr(variables(raised.value))
     assert SECRET not in shown
     assert "Signature=" not in shown
+
+
+def _read_timeout(fault: Fault | None) -> float:
+    """Short where it has to pass; where it has not, long enough for a machine that is busy."""
+    return 0.3 if isinstance(fault, Stall) else 20
 
 
 def test_the_request_on_an_exception_is_found_by_the_walk_where_nobody_forgets() -> None:
@@ -515,7 +520,7 @@ def test_a_request_that_found_nobody_leaves_nothing_in_the_frames_of_its_traceba
 @pytest.mark.parametrize("fault", [Hangup("headers"), Hangup("headers", reset=True), Stall(-1)], ids=str)
 def test_a_connection_that_fails_leaves_no_knot_that_only_the_collector_unties(fault: Fault, attempts: int) -> None:
     with FakeBedrock([Reply("Hello", fault=fault), Reply("Hello")]) as fake:
-        settings = ClientSettings(endpoint_url=fake.url, max_attempts=attempts, read_timeout=0.3)
+        settings = ClientSettings(endpoint_url=fake.url, max_attempts=attempts, read_timeout=_read_timeout(fault))
         client: Any = build_runtime_client("us-east-1", settings, Credentials(None, "AKIDEXAMPLE", SECRET))
         left: list[weakref.ref[Exception]] = []
         client.meta.events.register("after-call-error", lambda exception, **_: left.append(weakref.ref(exception)))

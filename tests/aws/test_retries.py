@@ -30,8 +30,9 @@ from agent.bedrock.testing import (
     StreamError,
     StreamException,
 )
+from tests.moments import PATIENCE, at_some_pace, once, prompt
 
-from .guarded import BOTH, HELLO, asking, guarded, later, newest_model, prompt, streamed, whole
+from .guarded import BOTH, HELLO, asking, guarded, newest_model, notice_waits, streamed, whole
 
 GOOD = Reply("Hello")
 
@@ -176,15 +177,19 @@ class TestWhatIsNotRetried:
         with FakeBedrock([Reply("Hello", fault=fault)]) as fake:
             with pytest.raises(ReadTimeoutError):
                 whole(guarded(fake, read_timeout=0.2))
+            assert fake.wait_for(lambda fake: fake.requests)  # a stand-in that is late reads it still
             assert len(fake.requests) == 1
 
     @pytest.mark.parametrize("at", [0, 1])
     def test_a_stream_that_falls_silent(self, at: int, waits: list[float]) -> None:
-        with FakeBedrock([Reply("Hello", fault=Stall(at))]) as fake:
-            with pytest.raises(Exception, match="timed out") as raised:
-                streamed(guarded(fake, read_timeout=0.2))
-            assert classify(raised.value).kind == "timeout"
-            assert len(fake.requests) == 1
+        def falls_silent(pace: int) -> None:
+            with FakeBedrock([Reply("Hello", fault=Stall(at))]) as fake:
+                with pytest.raises(Exception, match="timed out") as raised:
+                    streamed(guarded(fake, read_timeout=0.2 * pace))
+                assert classify(raised.value).kind == "timeout"
+                assert len(fake.requests) == 1
+
+        at_some_pace(falls_silent)
 
     def test_an_idle_stream(self, waits: list[float]) -> None:
         with FakeBedrock([Reply("Hello", fault=Stall(1))]) as fake:
@@ -265,16 +270,15 @@ class TestHowLongItWaits:
         assert waits == [1, 2]  # another 4 would be too late
 
     def test_whoever_is_told_to_wait_too_long_does_not_wait_at_all(self, waits: list[float]) -> None:
-        with FakeBedrock([Refusal("ThrottlingException", "slow", headers={"Retry-After": "3600"}), GOOD]) as fake:
-            began = time.monotonic()
-            with pytest.raises(ClientError):
-                whole(guarded(fake))
+        hour = Refusal("ThrottlingException", "slow", headers={"Retry-After": "3600"})
+        with FakeBedrock([hour, GOOD]) as fake, pytest.raises(ClientError):
+            whole(guarded(fake))
         assert waits == []
-        assert time.monotonic() - began < 5
 
     def test_no_wait_outlasts_the_deadline(self, waits: list[float]) -> None:
-        with FakeBedrock([Refusal("ThrottlingException", "slow"), GOOD]) as fake, pytest.raises(ClientError):
-            whole(guarded(fake), asking(deadline=0.9))
+        slow = Refusal("ThrottlingException", "slow", headers={"Retry-After": "30"})
+        with FakeBedrock([slow, GOOD]) as fake, pytest.raises(ClientError):
+            whole(guarded(fake), asking(deadline=20))
         assert waits == []
 
     def test_the_call_may_say_how_many_attempts(self, waits: list[float]) -> None:
@@ -289,13 +293,14 @@ SLOW = Refusal("ThrottlingException", "slow", headers={"Retry-After": "60"})
 
 class TestGivingUpWhileItWaits:
     @pytest.mark.parametrize("ask", BOTH)
-    def test_a_token_ends_the_wait(self, ask: Callable[..., Any]) -> None:
+    def test_a_token_ends_the_wait(self, ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+        begun = notice_waits(monkeypatch)
         with FakeBedrock(lambda request: SLOW) as fake:
             client = guarded(fake)
 
             def release() -> float:
-                token, before = threading.Event(), len(fake.requests)
-                with later(0.2, token.set) as moment:
+                token, before, awaited = threading.Event(), len(fake.requests), len(begun) + 1
+                with once(lambda: len(begun) == awaited, token.set) as moment:
                     with pytest.raises(CallInterruptedError) as raised:
                         ask(client, asking(cancel=token))
                     took = time.monotonic() - moment[0]
@@ -305,34 +310,31 @@ class TestGivingUpWhileItWaits:
 
             assert prompt(release)
 
-    def test_an_interrupt_check_ends_the_wait(self) -> None:
+    def test_an_interrupt_check_ends_the_wait(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        begun = notice_waits(monkeypatch)
         with FakeBedrock(lambda request: SLOW) as fake:
             client = guarded(fake)
 
             def release() -> float:
-                wanted = threading.Event()
-                with later(0.2, wanted.set) as moment:
+                wanted, awaited = threading.Event(), len(begun) + 1
+                with once(lambda: len(begun) == awaited, wanted.set) as moment:
                     with pytest.raises(CallInterruptedError):
                         whole(client, asking(on_interrupt_check=wanted.is_set))
                     return time.monotonic() - moment[0]
 
             assert prompt(release)
 
-    def test_closing_the_stream_ends_the_wait(self) -> None:
+    def test_closing_the_stream_ends_the_wait(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        begun = notice_waits(monkeypatch)
         broken = Reply("Hello", fault=StreamException("throttlingException", at=1), headers={})
         with FakeBedrock(
             [broken, *[Refusal("ThrottlingException", "slow", headers={"Retry-After": "60"})] * 2]
         ) as fake:
             stream = guarded(fake).converse_stream(**HELLO)["stream"]
-            closing = threading.Thread(
-                target=lambda: (fake.wait_for(lambda fake: len(fake.requests) == 2), time.sleep(0.2), stream.close())
-            )
-            closing.start()
-            began = time.monotonic()
-            with pytest.raises(CallInterruptedError):
-                list(stream)
-            closing.join()
-            assert time.monotonic() - began < 5
+            with once(lambda: max(begun, default=0) >= 60, stream.close) as moment:
+                with pytest.raises(CallInterruptedError):
+                    list(stream)
+                assert time.monotonic() - moment[0] < PATIENCE
 
 
 class TestTheRecord:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from urllib3.exceptions import ProtocolError
 
 from agent.bedrock.aws import pace
 from agent.bedrock.testing import Afterwards, Cut, End, FakeBedrock, Reply, Stale, Stall
+from tests.moments import at_some_pace
 
 from .guarded import BOTH, HELLO, guarded, streamed, whole
 
@@ -35,27 +37,36 @@ def test_one_that_the_peer_gave_up_is_replaced_unnoticed(ask: Callable[..., Any]
 
 def test_a_black_hole_costs_one_read_timeout_and_takes_the_others_with_it() -> None:
     """Five connections that all went dead: without emptying the pool each would cost its own timeout."""
-    with FakeBedrock([Reply("x", fault=Stale(Afterwards.BLACK_HOLE), delay=0.2)] * 5) as fake:
-        client = guarded(fake, read_timeout=0.6)
-        first = [threading.Thread(target=whole, args=(client,)) for _ in range(5)]
-        for thread in first:
-            thread.start()
-        for thread in first:
-            thread.join()
-        assert fake.connections == 5
-        with pytest.raises(ReadTimeoutError):
-            whole(client)
-        for _ in range(6):
-            whole(client)
-        assert fake.connections == 6
+
+    def scene(pace: int) -> None:
+        all_have_come = threading.Event()
+        dead = Reply("x", fault=(Stall(-1, until=all_have_come), Stale(Afterwards.BLACK_HOLE)))
+        with FakeBedrock([dead] * 5) as fake, ThreadPoolExecutor(5) as pool:
+            client = guarded(fake, read_timeout=0.4 * pace)
+            first = [pool.submit(whole, client) for _ in range(5)]
+            assert fake.wait_for(lambda fake: len(fake.requests) == 5)
+            all_have_come.set()
+            for one in first:
+                one.result()
+            assert fake.connections == 5
+            with pytest.raises(ReadTimeoutError):
+                whole(client)
+            for _ in range(6):
+                whole(client)
+            assert fake.connections == 6
+
+    at_some_pace(scene)
 
 
 def test_a_stream_that_breaks_off_empties_the_pool_too() -> None:
-    with FakeBedrock([Reply("x", delay=0.2)] * 2) as fake:
+    both_have_come = threading.Event()
+    with FakeBedrock([Reply("x", fault=Stall(-1, until=both_have_come))] * 2) as fake:
         client = guarded(fake, max_attempts=1)
         both = [threading.Thread(target=whole, args=(client,)) for _ in range(2)]
         for thread in both:
             thread.start()
+        assert fake.wait_for(lambda fake: len(fake.requests) == 2)
+        both_have_come.set()
         for thread in both:
             thread.join()
         assert fake.open_connections == 2
