@@ -17,6 +17,7 @@ from functools import cache
 from typing import Any
 
 from ..forks import unlocked_after_fork
+from .exchange import directly_opening
 from .genuine import Steps, tuned_pool
 from .heads import quick_response, request_head
 
@@ -141,9 +142,12 @@ def _send_as_one(session: Any) -> None:
 
 
 @cache
-def _quick_pool(pool: type[Any]) -> type[Any]:
+def _quick_pool(pool: Any) -> Any:
     """The pool class with connections that write and read plain heads at one go."""
-    return pool if hasattr(pool.ConnectionCls, "request_line_by_line") else tuned_pool(pool, _quick_connection)
+    if hasattr(pool.ConnectionCls, "request_line_by_line"):
+        return pool
+    quick: Any = tuned_pool(pool, _quick_connection)
+    return directly_opening(quick)
 
 
 @cache
