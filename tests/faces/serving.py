@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,6 +13,7 @@ import pytest
 from agent.bedrock.faces.config import NO_CONFIGURATION, Configuration
 from agent.bedrock.faces.server.run import create_server
 from agent.bedrock.testing import FakeBedrock, Reply, Text
+from tests.moments import comes_true
 
 if TYPE_CHECKING:
     import uvicorn
@@ -63,7 +63,7 @@ def serving(
     thread = threading.Thread(target=server.run, name="server")
     thread.start()
     try:
-        assert comes_true(lambda: server.started or not thread.is_alive(), within=10)
+        assert comes_true(lambda: server.started or not thread.is_alive())
         served = Served(fake, server)
         try:
             yield served
@@ -74,15 +74,6 @@ def serving(
         thread.join(15)
         assert not thread.is_alive()
         server.config.app.state.service.close()  # type: ignore[union-attr]
-
-
-def comes_true(condition: Callable[[], Any], within: float = 2.0) -> bool:
-    deadline = time.monotonic() + within
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.005)
-    return True
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from agent.bedrock.testing import (
     Text,
     ToolCall,
 )
+from tests.moments import PATIENCE, at_some_pace, comes_true, once, prompt
 
 MODEL = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -48,7 +49,7 @@ def run(fake: FakeBedrock, play: Callable[[AsyncBedrock], Awaitable[Any]], **mor
     """Play a scene with an AsyncBedrock on the stand-in, in an event loop of its own."""
 
     async def scene() -> Any:
-        async with asyncio.timeout(20), AsyncBedrock(**arguments(fake, **more)) as bedrock:
+        async with asyncio.timeout(60), AsyncBedrock(**arguments(fake, **more)) as bedrock:
             return await play(bedrock)
 
     return asyncio.run(scene())
@@ -56,15 +57,6 @@ def run(fake: FakeBedrock, play: Callable[[AsyncBedrock], Awaitable[Any]], **mor
 
 def workers_alive() -> int:
     return sum(thread.name == "bedrock-worker" for thread in threading.enumerate())
-
-
-def comes_true(condition: Callable[[], bool], within: float = 1.0) -> bool:
-    deadline = time.monotonic() + within
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.005)
-    return True
 
 
 def no_connection(fake: FakeBedrock) -> bool:
@@ -158,7 +150,7 @@ def test_several_tasks_may_wait_for_one_stream() -> None:
         impatient = asyncio.create_task(stream.completion())
         waiting = asyncio.gather(*(stream.completion() for _ in range(3)))
         await asyncio.sleep(0.05)
-        answers = [completion.message.content for completion in await asyncio.wait_for(waiting, 5)]
+        answers = [completion.message.content for completion in await asyncio.wait_for(waiting, 20)]
         assert answers == [(await impatient).message.content] * 3 == ["onetwothree"] * 3
 
     with FakeBedrock([Reply(Text(["one", "two", "three"]), pace=0.05)]) as fake:
@@ -281,7 +273,7 @@ def test_an_interrupt_check_ends_the_stream_between_events_and_in_silence() -> N
         completion = run(fake, in_silence)
         assert completion.bedrock.interrupted
         assert completion.message.content == "onetwo"
-        assert fake.wait_for(no_connection, 1)
+        assert fake.wait_for(no_connection)
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -300,7 +292,7 @@ def test_an_interrupt_check_is_asked_in_the_event_loop_while_the_answer_is_waite
 
     with FakeBedrock([Reply("late", delay=30)]) as fake:
         run(fake, play)
-        assert fake.wait_for(no_connection, 1)
+        assert fake.wait_for(no_connection)
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------
@@ -365,7 +357,7 @@ def test_an_exception_of_a_callback_reaches_the_consumer_and_closes_the_stream()
 
     with FakeBedrock([NEVER_ENDING]) as fake:
         run(fake, play)
-        assert fake.wait_for(no_connection, 1)
+        assert fake.wait_for(no_connection)
 
 
 # --- ends -------------------------------------------------------------------------------------------------------------
@@ -409,9 +401,10 @@ async def dropped(bedrock: AsyncBedrock) -> None:
 
 
 async def closed_by_another_thread(bedrock: AsyncBedrock) -> None:
-    stream = await bedrock.stream(MODEL, HELLO)
-    threading.Timer(0.1, stream.close).start()
-    completion = await stream.completion()
+    told: list[str] = []
+    stream = await bedrock.stream(MODEL, HELLO, on_text_delta=told.append)
+    with once(lambda: "two" in told, stream.close):
+        completion = await stream.completion()
     assert (completion.message.content, completion.bedrock.interrupted) == ("onetwo", True)
 
 
@@ -419,16 +412,21 @@ async def closed_by_another_thread(bedrock: AsyncBedrock) -> None:
 def test_whatever_ends_a_stream_closes_its_connection_and_frees_its_worker(
     end: Callable[[AsyncBedrock], Awaitable[None]],
 ) -> None:
-    async def play(bedrock: AsyncBedrock) -> None:
-        await end(bedrock)
-        since = time.monotonic()
-        assert await asyncio.to_thread(fake.wait_for, no_connection, 1)
-        assert time.monotonic() - since < 1
-        assert (await bedrock.complete(MODEL, HELLO)).message.content == "again"
+    def seconds() -> float:
+        async def play(bedrock: AsyncBedrock) -> float:
+            await end(bedrock)
+            since = time.monotonic()
+            assert await asyncio.to_thread(fake.wait_for, no_connection)
+            took = time.monotonic() - since
+            assert (await bedrock.complete(MODEL, HELLO)).message.content == "again"
+            return took
 
-    with FakeBedrock([NEVER_ENDING, "again"]) as fake:
-        run(fake, play)
-        assert comes_true(lambda: workers_alive() == 0)
+        with FakeBedrock([NEVER_ENDING, "again"]) as fake:
+            took: float = run(fake, play)
+            assert comes_true(lambda: workers_alive() == 0)
+            return took
+
+    assert prompt(seconds, within=1)
 
 
 def test_a_stream_that_outlives_its_event_loop_is_given_up() -> None:
@@ -442,46 +440,53 @@ def test_a_stream_that_outlives_its_event_loop_is_given_up() -> None:
         stream = asyncio.run(scene(bedrock))
         del stream
         gc.collect()
-        assert fake.wait_for(no_connection, 1)
+        assert fake.wait_for(no_connection)
         bedrock.close()
         assert comes_true(lambda: workers_alive() == 0)
 
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_call_that_is_cancelled_before_its_answer_releases_its_task_and_closes_its_connection(streamed: bool) -> None:
-    async def play(bedrock: AsyncBedrock) -> float:
-        call = bedrock.stream(MODEL, HELLO).completion() if streamed else bedrock.complete(MODEL, HELLO)
-        task = asyncio.create_task(call)
-        await asyncio.to_thread(fake.wait_for, lambda seen: seen.requests)
-        since = time.monotonic()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        released = time.monotonic() - since
-        assert await asyncio.to_thread(fake.wait_for, no_connection, 1)
-        assert (await bedrock.complete(MODEL, HELLO)).message.content == "again"
-        return released
+    def release() -> float:
+        async def play(bedrock: AsyncBedrock) -> float:
+            call = bedrock.stream(MODEL, HELLO).completion() if streamed else bedrock.complete(MODEL, HELLO)
+            task = asyncio.create_task(call)
+            await asyncio.to_thread(fake.wait_for, lambda seen: seen.requests)
+            since = time.monotonic()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            released = time.monotonic() - since
+            assert await asyncio.to_thread(fake.wait_for, no_connection)
+            assert (await bedrock.complete(MODEL, HELLO)).message.content == "again"
+            return released
 
-    with FakeBedrock([Reply("late", delay=30), "again"]) as fake:
-        assert run(fake, play, max_attempts=3) < 0.5
-        assert comes_true(lambda: workers_alive() == 0)
-        assert len(fake.requests) == 2
+        with FakeBedrock([Reply("late", delay=30), "again"]) as fake:
+            released: float = run(fake, play, max_attempts=3)
+            assert comes_true(lambda: workers_alive() == 0)
+            assert len(fake.requests) == 2
+            return released
+
+    assert prompt(release)
 
 
 def test_cancelling_after_the_answer_leaves_the_connection_alone() -> None:
     """It is in the pool then, and may be somebody else's."""
 
-    async def play(bedrock: AsyncBedrock) -> None:
-        task = asyncio.create_task(bedrock.complete(MODEL, HELLO))
-        await asyncio.to_thread(fake.wait_for, lambda seen: seen.requests and seen.requests[0].complete)
-        await asyncio.to_thread(time.sleep, 0.1)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await bedrock.complete(MODEL, HELLO)
-        assert fake.connections == 1
+    def scene(pace: int) -> None:
+        async def play(bedrock: AsyncBedrock) -> None:
+            task = asyncio.create_task(bedrock.complete(MODEL, HELLO))
+            await asyncio.to_thread(fake.wait_for, lambda seen: seen.requests and seen.requests[0].complete)
+            await asyncio.to_thread(time.sleep, 0.1 * pace)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await bedrock.complete(MODEL, HELLO)
+            assert fake.connections == 1
 
-    with FakeBedrock(["one", "two"]) as fake:
-        run(fake, play)
+        with FakeBedrock(["one", "two"]) as fake:
+            run(fake, play)
+
+    at_some_pace(scene)
 
 
 # --- many at once -----------------------------------------------------------------------------------------------------
@@ -534,7 +539,7 @@ def test_what_a_call_raises_after_its_task_was_cancelled_is_not_logged_as_never_
 
     def fail() -> None:
         if not quick:
-            cancelled.wait(5)
+            cancelled.wait(PATIENCE)
         raise ValueError("late")
 
     async def scene() -> None:
@@ -576,7 +581,7 @@ def test_workers_that_a_fork_did_not_copy_are_not_counted_on() -> None:
     crew._idle, crew._process = 5, 0
     done = threading.Event()
     crew.start(done.set)
-    assert done.wait(1)
+    assert done.wait(PATIENCE)
     crew.dismiss()
 
 

@@ -14,6 +14,7 @@ from agent.bedrock.faces.backends import Backends
 from agent.bedrock.faces.config import Backend, Configuration, Model
 from agent.bedrock.response.events import TextDelta
 from agent.bedrock.testing import FakeBedrock, Reasoning, Refusal, Reply, Stall, Text
+from tests.moments import comes_true
 from tests.wire.streaming import authority_file, server_context
 
 NOVA = "us.amazon.nova-lite-v1:0"
@@ -320,7 +321,7 @@ def test_a7_the_async_iterator_over_a_sync_stream() -> None:
 
     with FakeBedrock(lambda _: next(answers)) as fake:
         told = asyncio.run(scene(fake))
-        assert fake.wait_for(lambda fake: fake.requests[2].abandoned, timeout=1)
-    assert not any(thread.name == "bedrock-call" for thread in threading.enumerate())
+        assert fake.wait_for(lambda fake: fake.requests[2].abandoned)
+    assert comes_true(lambda: not any(thread.name == "bedrock-call" for thread in threading.enumerate()))
     with FakeBedrock([Reply(Reasoning("Hm.", "c2ln"), Text(["a", "b"]))]) as fake:
         assert told == list(Bedrock("us-east-1", endpoint_url=fake.url, **KEYS).stream(CLAUDE, USER))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from agent.bedrock import Bedrock
 from agent.bedrock.aws import catalog
 from agent.bedrock.faces import behind
 from agent.bedrock.testing import FakeBedrock
+from tests.moments import PATIENCE
 
 ARN = "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abc123def456"
 OPUS = "anthropic.claude-opus-4-7"
@@ -72,11 +74,12 @@ def test_what_says_its_model_is_not_asked_about(model: str) -> None:
 
 
 def test_the_caller_waits_two_seconds_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = MagicMock()
-    client.get_inference_profile.side_effect = lambda **_: time.sleep(0.5)
+    client, may_answer = MagicMock(), threading.Event()
+    client.get_inference_profile.side_effect = lambda **_: may_answer.wait(20)
     started = time.monotonic()
     assert catalog.resolve_inference_profile(client, ARN, patience=0.1) is None
-    assert time.monotonic() - started < 0.45
+    assert time.monotonic() - started < PATIENCE
+    may_answer.set()
     assert catalog.PROFILE_PATIENCE == 2
 
 

@@ -14,6 +14,7 @@ from agent.bedrock.aws.options import CALL_OPTIONS, CallOptions, split_options
 from agent.bedrock.errors import DeadlineExceededError, InvalidRequestError
 from agent.bedrock.request.options import OPTION_NAMES
 from agent.bedrock.testing import FakeBedrock, Refusal, Reply, Stall
+from tests.moments import at_some_pace
 
 KEYS: dict[str, Any] = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "not-a-secret"}
 MODEL = "anthropic.claude-3-haiku-20240307-v1:0"
@@ -60,13 +61,18 @@ def test_what_cannot_be_meant_is_refused_by_name(wrong: dict[str, Any], name: st
 
 
 def test_they_reach_the_call_and_not_the_request() -> None:
-    with FakeBedrock([Reply("x", fault=Stall(-1)), Reply("Hello")]) as fake:
-        bedrock = face(fake)
-        with pytest.raises(DeadlineExceededError):
-            bedrock.complete(MODEL, ASKED, deadline=0.5)
-        completion = bedrock.complete(MODEL, ASKED, deadline=30, cancel=threading.Event(), max_attempts=1)
-        assert completion.message.content == "Hello"
-        assert fake.requests[0].body == fake.requests[1].body
+
+    def scene(pace: int) -> None:
+        with FakeBedrock([Reply("x", fault=Stall(-1)), Reply("Hello")]) as fake:
+            bedrock = face(fake)
+            with pytest.raises(DeadlineExceededError):
+                bedrock.complete(MODEL, ASKED, deadline=0.5 * pace)
+            assert fake.requests, "the next call would be answered by silence"
+            completion = bedrock.complete(MODEL, ASKED, deadline=30, cancel=threading.Event(), max_attempts=1)
+            assert completion.message.content == "Hello"
+            assert fake.requests[0].body == fake.requests[1].body
+
+    at_some_pace(scene)
 
 
 def test_attempts_are_the_calls_own() -> None:

@@ -92,11 +92,11 @@ def test_closing_closes_the_connections_and_the_next_call_opens_one(serve: Serve
     with bedrock_at(fake) as bedrock:
         bedrock.complete(CLAUDE, HELLO)
         assert fake.open_connections == 1
-    assert fake.wait_for(no_connection, 1)
+    assert fake.wait_for(no_connection)
     assert bedrock.complete(CLAUDE, HELLO).message.content == "Hello"
     bedrock.close()
     bedrock.close()
-    assert fake.wait_for(no_connection, 1)
+    assert fake.wait_for(no_connection)
     assert fake.connections == 2
 
 
@@ -129,7 +129,7 @@ def test_an_answer_that_is_being_read_outlives_closing_and_its_connection_does_n
     assert stream.completion().message.content == "Hello"
     del stream
     gc.collect()  # botocore's streams are circles of references
-    assert fake.wait_for(no_connection, 1)
+    assert fake.wait_for(no_connection)
 
 
 @pytest.mark.usefixtures("uncollected")
@@ -140,7 +140,7 @@ def test_closing_reaches_the_regions_that_stood_in(serve: Serve) -> None:
         completion = bedrock.complete(CLAUDE, HELLO, fallbacks=[("us-west-2", None)])
         assert completion.bedrock.fallback
         assert fake.open_connections == 2
-    assert fake.wait_for(no_connection, 1)
+    assert fake.wait_for(no_connection)
 
 
 def test_a_client_of_ones_own_is_ones_own_to_close(serve: Serve) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +14,7 @@ from agent.bedrock.errors import DeadlineExceededError, InvalidRequestError, Tru
 from agent.bedrock.faces.client import Bedrock
 from agent.bedrock.faces.completions import read_call
 from agent.bedrock.testing import FakeBedrock, Reasoning, Refusal, Reply, Stall, Stop, Text, ToolCall, Usage
+from tests.moments import shortly
 
 CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 NOVA = "us.amazon.nova-lite-v1:0"
@@ -145,10 +145,8 @@ def test_closing_ends_the_connection_and_the_completion_is_interrupted(serve: Se
     fake = serve(Reply(Text(["Hel", "lo"]), fault=Stall(at=2)))
     with bedrock_at(fake).chat.completions.create(model=NOVA, messages=USER, stream=True) as stream:
         seen = [next(stream) for _ in range(2)]
-        timer = threading.Timer(0.05, stream.close)
-        timer.start()
-        seen += list(stream)
-        timer.join()
+        with shortly(stream.close):
+            seen += list(stream)
     assert stream.completion().bedrock.interrupted
     assert fake.wait_for(lambda fake: fake.requests[0].abandoned)
     assert "".join(chunk.choices[0].delta.content or "" for chunk in seen) == "Hel"
@@ -259,6 +257,7 @@ def test_a_timeout_of_one_call_is_that_calls_own(serve: Serve, bedrock_at: Bedro
     create = bedrock_at(fake).chat.completions.create
     with pytest.raises(Exception, match="Read timeout"):
         create(model=NOVA, messages=USER, timeout=0.1)
+    assert fake.wait_for(lambda fake: len(fake.requests) == 1), "the late answer is taken, and not the next call's"
     assert create(model=NOVA, messages=USER).choices[0].message.content == "Hi"
     timeout = SimpleNamespace(connect=1.0, read=20.0, write=20.0, pool=1.0)
     assert create(model=NOVA, messages=USER, timeout=timeout).choices[0].message.content == "Hi"

@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import gc
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ from agent.bedrock import AsyncBedrock
 from agent.bedrock.faces.client import Bedrock
 from agent.bedrock.faces.hooks import CallDetails
 from agent.bedrock.testing import Cut, FakeBedrock, Refusal, Reply, StreamException, Text, Usage
+from tests.moments import comes_true
 
 NOVA = "us.amazon.nova-lite-v1:0"
 USER = [{"role": "user", "content": "Hi"}]
@@ -137,12 +137,14 @@ def test_a_stream_that_is_closed_is_told_of_although_somebody_keeps_it(
 
 
 def test_a_stream_that_another_thread_closes_is_told_of_once(serve: Serve, bedrock_at: BedrockAt, heard: Heard) -> None:
-    fake = serve(lambda _: Reply(Text(["a"] * 200), pace=0.001))
+    fake = serve(lambda _: Reply(Text(["a"] * 2000), pace=0.01))
     bedrock = bedrock_at(fake, **heard.hooks())
     for wait in (0.0, 0.01, 0.02, 0.03):
         stream = bedrock.stream(NOVA, USER)
-        threading.Timer(wait, stream.close).start()
+        timer = threading.Timer(wait, stream.close)
+        timer.start()
         assert stream.completion().bedrock.interrupted
+        timer.join()
     gc.collect()
     assert heard.names == ["on_request", "on_response"] * 4
 
@@ -168,13 +170,11 @@ def test_a_task_that_is_cancelled_has_interrupted_its_call(
         assert await asyncio.to_thread(fake.wait_for, lambda fake: fake.requests)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        assert await asyncio.to_thread(fake.wait_for, lambda fake: not fake.open_connections, 1)
+        assert await asyncio.to_thread(fake.wait_for, lambda fake: not fake.open_connections)
 
     asyncio.run(scene())
     bedrock.close()
-    deadline = time.monotonic() + 5
-    while len(heard) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    assert comes_true(lambda: len(heard) == 2)
     assert heard.names == ["on_request", "on_error"]
     assert (heard.last.outcome, heard.last.kind) == ("interrupted", "interrupted")
     assert len(fake.requests) == 1

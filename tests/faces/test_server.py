@@ -10,7 +10,8 @@ import pytest
 from agent.bedrock.faces.hooks import CallDetails
 from agent.bedrock.faces.server.metrics import Metrics
 from agent.bedrock.testing import Reasoning, Redacted, Refusal, Reply, Stop, StreamException, Text, ToolCall, Usage
-from tests.faces.serving import CHAT, CLAUDE, NOVA, USER, Served, comes_true, data_lines, house, served
+from tests.faces.serving import CHAT, CLAUDE, NOVA, USER, Served, data_lines, house, served
+from tests.moments import comes_true
 
 __all__ = ["house", "served"]
 

@@ -20,7 +20,8 @@ from agent.bedrock.faces.server.exchange import RefusedError
 from agent.bedrock.faces.server.limits import Door, is_loopback
 from agent.bedrock.faces.server.run import create_app
 from agent.bedrock.testing import FakeBedrock, Key, Refusal, Reply
-from tests.faces.serving import CHAT, KEYS, NOVA, USER, Served, comes_true, house, httpx, served, serving
+from tests.faces.serving import CHAT, KEYS, NOVA, USER, Served, house, httpx, served, serving
+from tests.moments import comes_true
 
 __all__ = ["house", "served"]
 
@@ -290,13 +291,14 @@ def test_a14_health_asks_credentials_and_control_plane_and_remembers_it_for_a_wh
 ) -> None:
     with FakeBedrock() as fake:
         monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK", fake.url)
-        with serving(fake, settings={"health_seconds": 0.2}, region="us-east-1", **KEYS) as served:
+        with serving(fake, settings={"health_seconds": 60}, region="us-east-1", **KEYS) as served:
             health = served.http.get("/healthz")
             assert (health.status_code, health.json()["status"]) == (200, "ok")
             assert health.json()["backends"]["default"]["control_plane"] == "answers"
             for _ in range(3):
                 served.http.get("/healthz")
             assert len(fake.requests) == 1
+        with serving(fake, settings={"health_seconds": 0.2}, region="us-east-1", **KEYS) as served:
             fake.queue_control(Refusal("UnrecognizedClientException", "s3cret"))
             assert comes_true(lambda: served.http.get("/healthz").status_code == 503)
             failing = served.http.get("/healthz")

@@ -10,7 +10,8 @@ import pytest
 
 from agent.bedrock.faces.server.journal import summary, without_secrets
 from agent.bedrock.testing import Refusal, Reply, Text, ToolCall
-from tests.faces.serving import CHAT, CLAUDE, NOVA, Served, comes_true, house, served
+from tests.faces.serving import CHAT, CLAUDE, NOVA, Served, house, served
+from tests.moments import comes_true
 
 __all__ = ["house", "served"]
 

@@ -28,13 +28,13 @@ from tests.faces.serving import (
     USER,
     Served,
     as_asked,
-    comes_true,
     data_lines,
     house,
     httpx,
     served,
     serving,
 )
+from tests.moments import at_some_pace, comes_true, in_some_try, prompt
 
 __all__ = ["house", "served"]
 
@@ -76,12 +76,16 @@ def in_flight(served: Served) -> int:
 
 def test_a_client_that_leaves_a_stream_ends_the_call_within_a_second(served: Served) -> None:
     served.answer = lambda _: ENDLESS
-    with served.http.stream("POST", CHAT, json={**BODY, "stream": True}) as response:
-        assert "one" in next(line for line in response.iter_lines() if '"content":"one' in line)
-        left = time.monotonic()
-    assert served.fake.wait_for(lambda fake: fake.requests[-1].abandoned, timeout=5)
-    assert time.monotonic() - left < 1 + slack()
-    assert served.service._places.taken == 0 or comes_true(lambda: served.service._places.taken == 0)
+
+    def leave() -> float:
+        with served.http.stream("POST", CHAT, json={**BODY, "stream": True}) as response:
+            assert "one" in next(line for line in response.iter_lines() if '"content":"one' in line)
+            left = time.monotonic()
+        assert served.fake.wait_for(lambda fake: fake.requests[-1].abandoned)
+        return time.monotonic() - left
+
+    assert prompt(leave, within=1)
+    assert comes_true(lambda: served.service._places.taken == 0)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -89,12 +93,17 @@ def test_a_client_that_leaves_while_nothing_has_come_ends_the_call_within_a_seco
     stream: bool, served: Served
 ) -> None:
     served.answer = lambda _: SILENT
-    with connection(served) as opened:
-        opened.sendall(request_bytes(json.dumps({**BODY, "stream": stream}).encode()))
-        assert served.fake.wait_for(lambda fake: len(fake.requests) == 1)
-        left = time.monotonic()
-    assert served.fake.wait_for(lambda fake: fake.requests[-1].abandoned, timeout=5)
-    assert time.monotonic() - left < 1 + slack()
+
+    def leave() -> float:
+        asked = len(served.fake.requests) + 1
+        with connection(served) as opened:
+            opened.sendall(request_bytes(json.dumps({**BODY, "stream": stream}).encode()))
+            assert served.fake.wait_for(lambda fake: len(fake.requests) == asked)
+            left = time.monotonic()
+        assert served.fake.wait_for(lambda fake: fake.requests[-1].abandoned)
+        return time.monotonic() - left
+
+    assert prompt(leave, within=1)
     assert comes_true(lambda: served.service._places.taken == 0)
 
 
@@ -103,7 +112,7 @@ def test_a_client_that_leaves_behind_another_request_ends_the_call_too(served: S
     with connection(served) as opened:
         opened.sendall(request_bytes(json.dumps(BODY).encode()) * 2)
         assert served.fake.wait_for(lambda fake: len(fake.requests) == 1)
-    assert served.fake.wait_for(lambda fake: fake.requests[0].abandoned, timeout=2)
+    assert served.fake.wait_for(lambda fake: fake.requests[0].abandoned)
     assert comes_true(lambda: served.service._places.taken == 0)
 
 
@@ -140,11 +149,6 @@ def test_a_call_that_the_server_gives_up_raises_nothing(served: Served) -> None:
         await serving
 
     asyncio.run(scene())
-
-
-def slack() -> float:
-    """A busy machine may be late."""
-    return 1.0 if os.getloadavg()[0] > 2 else 0.3
 
 
 # --- garbage ----------------------------------------------------------------------------------------------------------
@@ -213,6 +217,7 @@ def pieces(size: int) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("announced", [True, False])
+@in_some_try
 def test_a_huge_body_is_a_413_that_its_sender_can_read(announced: bool, impatient: Served) -> None:
     size = 20_000_000
     content: Any = b"x" * size if announced else pieces(size)
@@ -221,24 +226,24 @@ def test_a_huge_body_is_a_413_that_its_sender_can_read(announced: bool, impatien
     assert impatient.chat().status_code == 200
 
 
+@in_some_try
 def test_a_body_that_trickles_is_a_408(impatient: Served) -> None:
     with connection(impatient) as opened:
         opened.sendall(request_bytes(b"{}" + b" " * 100)[:-90])
         answer = read_all(opened)
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"body_too_slow" in answer
-    assert impatient.service._places.taken == 0
+    assert comes_true(lambda: impatient.service._places.taken == 0)
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST /v1/chat", b"POST / HTTP/1.1\r\nX: y\r\n"])
 def test_a_connection_on_which_no_request_gets_ready_is_closed(sent: bytes, impatient: Served) -> None:
     with connection(impatient) as opened:
         opened.sendall(sent)
-        begun = time.monotonic()
         assert read_all(opened) == b""
-        assert time.monotonic() - begun < 5
 
 
+@in_some_try
 def test_a_second_request_that_trickles_is_closed_too(impatient: Served) -> None:
     with connection(impatient) as opened:
         opened.sendall(b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -247,21 +252,25 @@ def test_a_second_request_that_trickles_is_closed_too(impatient: Served) -> None
         assert read_all(opened).count(b"HTTP/1.1") <= 1
 
 
+@in_some_try
 def test_a_slow_answer_is_not_taken_for_a_slow_request(impatient: Served) -> None:
     impatient.answer = lambda _: Reply("Hello.", delay=0.8)
     assert impatient.chat().status_code == 200
 
 
+@in_some_try
 def test_a_client_that_reads_nothing_is_given_up(impatient: Served) -> None:
     impatient.answer = lambda _: Reply(Text(["x" * 50_000] * 400))
+    asked = len(impatient.fake.requests) + 1
     with connection(impatient) as opened:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         opened.sendall(request_bytes(json.dumps({**BODY, "stream": True}).encode()))
-        assert impatient.fake.wait_for(lambda fake: len(fake.requests) == 1)
-        assert comes_true(lambda: impatient.service._places.taken == 0, within=8)
+        assert impatient.fake.wait_for(lambda fake: len(fake.requests) == asked)
+        assert comes_true(lambda: impatient.service._places.taken == 0)
         assert comes_true(lambda: not impatient.server.server_state.connections)  # though the client keeps its end
 
 
+@in_some_try
 def test_a_call_too_many_is_a_503_that_may_be_tried_again(impatient: Served) -> None:
     impatient.answer = lambda _: ENDLESS
     with connection(impatient) as one, connection(impatient) as two:
@@ -279,13 +288,17 @@ def test_a_call_too_many_is_a_503_that_may_be_tried_again(impatient: Served) -> 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_call_that_takes_too_long_is_ended(stream: bool) -> None:
-    slow = Reply(Text(["one ", "two ", "three "]), pace=0.3, delay=0.0 if stream else 5)
-    with FakeBedrock([slow]) as fake, serving(fake, settings={"call_seconds": 0.8}) as served:
-        response = served.chat(stream=stream)
-        if stream:
-            assert json.loads(data_lines(response.text)[-1])["error"]["code"] == "timeout"
-        else:
-            assert (response.status_code, response.json()["error"]["code"]) == (504, "timeout")
+
+    def scene(pace: int) -> None:
+        slow = Reply(Text(["one ", "two ", "three "]), pace=0.3 * pace, delay=0.0 if stream else 5 * pace)
+        with FakeBedrock([slow]) as fake, serving(fake, settings={"call_seconds": 0.8 * pace}) as served:
+            response = served.chat(stream=stream)
+            if stream:
+                assert json.loads(data_lines(response.text)[-1])["error"]["code"] == "timeout"
+            else:
+                assert (response.status_code, response.json()["error"]["code"]) == (504, "timeout")
+
+    at_some_pace(scene)
 
 
 # --- stopping ---------------------------------------------------------------------------------------------------------
@@ -322,22 +335,19 @@ def test_a_stream_that_never_ends_is_given_up_after_the_drain() -> None:
         opened.sendall(request_bytes(json.dumps({**BODY, "stream": True}).encode()))
         assert b"200 OK" in opened.recv(65536)
         served.server.should_exit = True
-        assert comes_true(lambda: fake.requests[-1].abandoned, within=6)
+        assert comes_true(lambda: fake.requests[-1].abandoned)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of a terminal")
 def test_the_command_serves_until_it_is_terminated() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "agent.bedrock", "serve", "--port", str(port), "--model", NOVA]
+    command = [sys.executable, "-m", "agent.bedrock", "serve", "--port", "0", "--model", NOVA]
     keys = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "s3cret", "AWS_REGION": "us-east-1"}
     with FakeBedrock() as fake:
         environment = {**os.environ, **keys, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": fake.url}
         with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
-            url = f"http://127.0.0.1:{port}"
             try:
-                assert comes_true(lambda: answers(url), within=20)
+                url = f"http://127.0.0.1:{port_of(process)}"
+                assert httpx.get(f"{url}/healthz").status_code == 200
                 assert httpx.post(f"{url}{CHAT}", json={"messages": USER}).status_code == 200
             finally:
                 process.send_signal(signal.SIGTERM)
@@ -357,9 +367,7 @@ def test_a_second_interrupt_ends_the_command_at_once_and_without_a_traceback(mon
             [*command, *arguments], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
         ) as process:
             assert process.stderr is not None
-            begun = next(line for line in process.stderr if "running on" in line)
-            port = int(re.findall(r":(\d+) ", begun)[0])
-            with socket.create_connection(("127.0.0.1", port), timeout=10) as opened:
+            with socket.create_connection(("127.0.0.1", port_of(process)), timeout=10) as opened:
                 opened.sendall(request_bytes(json.dumps({**BODY, "stream": True}).encode()))
                 assert b"200 OK" in opened.recv(65536)
                 process.send_signal(signal.SIGINT)
@@ -370,11 +378,11 @@ def test_a_second_interrupt_ends_the_command_at_once_and_without_a_traceback(mon
     assert "Traceback" not in said
 
 
-def answers(url: str) -> bool:
-    try:
-        return bool(httpx.get(f"{url}/healthz").status_code)
-    except httpx.HTTPError:
-        return False
+def port_of(process: subprocess.Popen[str]) -> int:
+    """Where the server listens, once it says so."""
+    assert process.stderr is not None
+    begun = next(line for line in process.stderr if "running on" in line)
+    return int(re.findall(r":(\d+) ", begun)[0])
 
 
 # --- many, and leaks --------------------------------------------------------------------------------------------------
@@ -451,9 +459,9 @@ def test_nothing_is_left_of_clients_however_they_leave(served: Served) -> None:
                 opened.recv(100)
             with connection(served) as opened:
                 opened.sendall(b"POST " + bytes(range(128, 255)))
-        assert comes_true(lambda: served.service._places.taken == 0, within=5)
+        assert comes_true(lambda: served.service._places.taken == 0)
         served.service.workers.dismiss()
-        assert comes_true(lambda: not any(t.name == "bedrock-worker" for t in threading.enumerate()), within=5)
+        assert comes_true(lambda: not any(t.name == "bedrock-worker" for t in threading.enumerate()))
         assert comes_true(lambda: not served.server.server_state.connections)
 
     leave_badly()

@@ -30,6 +30,7 @@ from agent.bedrock.testing import (
     ToolCall,
     Usage,
 )
+from tests.moments import prompt, shortly
 
 openai = pytest.importorskip("openai")
 
@@ -431,9 +432,11 @@ def test_silence_before_the_first_event_is_a_timeout_too(serve: Serve, connect: 
 
 @pytest.mark.needs_botocore("1.44.0")
 def test_timeouts_of_one_request_leave_others_alone(serve: Serve, connect: Connect) -> None:
-    client = connect(serve(Reply("late", delay=20), Reply("Hi", delay=0.4), Reply("Hi", delay=0.4)))
+    fake = serve(Reply("late", delay=20), Reply("Hi", delay=0.4), Reply("Hi", delay=0.4))
+    client = connect(fake)
     with pytest.raises(openai.APITimeoutError):
         client.with_options(timeout=0.1).chat.completions.create(model=CLAUDE, messages=USER)
+    assert fake.wait_for(lambda fake: len(fake.requests) == 1), "the late answer is taken, and not the next call's"
     assert client.chat.completions.create(model=CLAUDE, messages=USER).choices[0].message.content == "Hi"
     assert client.chat.completions.create(model=CLAUDE, messages=USER, timeout=30).choices[0].message.content == "Hi"
 
@@ -586,15 +589,18 @@ def test_leaving_a_stream_closes_its_connection(serve: Serve, connect: Connect, 
 
 
 def test_closing_from_another_thread_ends_a_silent_stream(serve: Serve, connect: Connect) -> None:
-    fake = serve(Reply(Text(["a", "b"]), fault=Stall(at=2)))
-    stream = connect(fake).chat.completions.create(model=NOVA, messages=USER, stream=True)
-    timer = threading.Timer(0.1, stream.close)
-    timer.start()
-    began = time.monotonic()
-    list(stream)
-    timer.join()
-    assert time.monotonic() - began < 2
-    assert fake.wait_for(lambda fake: fake.requests[0].abandoned)
+    fake = serve(lambda _: Reply(Text(["a", "b"]), fault=Stall(at=2)))
+    client = connect(fake)
+
+    def release() -> float:
+        stream = client.chat.completions.create(model=NOVA, messages=USER, stream=True)
+        with shortly(stream.close) as moment:
+            list(stream)
+            took = time.monotonic() - moment[0]
+        assert fake.wait_for(lambda fake: fake.requests[-1].abandoned)
+        return took
+
+    assert prompt(release)
 
 
 @with_both_libraries

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ if os.environ.get("RUNTIME") != "strands":
     pytest.skip("Strands is not installed here; scripts/test-runtimes has it", allow_module_level=True)
 
 from agent.bedrock.errors import BedrockError
+from tests.moments import once_asked
 from tests.runtimes.players.stage import Stage
 from tests.runtimes.players.strands_agent import City, Player, weather
 
@@ -73,9 +73,8 @@ def test_a_stream_that_breaks_off_is_no_finished_answer() -> None:
 def test_cancelling_ends_the_stream_and_its_connection() -> None:
     with FakeBedrock([Reply(Text(["word "] * 500), pace=0.02)]) as fake:
         agent = Player(Stage(fake)).agent()
-        timer = threading.Timer(0.5, agent.cancel)
-        timer.start()
-        result = agent("Talk.")
+        with once_asked(fake, agent.cancel):
+            result = agent("Talk.")
         assert result.stop_reason == "cancelled"
         assert fake.wait_for(lambda fake: fake.requests[0].abandoned)
 

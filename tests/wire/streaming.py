@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import ssl
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +15,7 @@ import trustme
 from agent.bedrock.aws.stream import install_fast_stream
 from agent.bedrock.response.frames import decoder_for
 from agent.bedrock.testing import FakeBedrock, Reply, Text
+from tests.moments import prompt
 
 QUESTION: dict[str, Any] = {
     "modelId": "us.amazon.nova-lite-v1:0",
@@ -28,13 +26,6 @@ HELLO = Text(("Hello", " world", "!"))
 """Three deltas: with messageStart, contentBlockStop, messageStop and metadata seven events."""
 
 EVENTS = len(Reply(HELLO).events())
-
-WAKING = 0.1
-"""Seconds within which a blocked read has to end, as the project promises."""
-
-
-SLACK = 1.0
-"""Seconds that a busy machine may be late."""
 
 
 @dataclass(frozen=True)
@@ -89,23 +80,6 @@ def server_context() -> ssl.SSLContext:
     return context
 
 
-@contextmanager
-def later(seconds: float, action: Callable[[], Any]) -> Iterator[list[float]]:
-    """Do something in another thread after a while; the list gets the moment at which it began."""
-    moments: list[float] = []
-
-    def act() -> None:
-        moments.append(time.monotonic())
-        action()
-
-    timer = threading.Timer(seconds, act)
-    timer.start()
-    try:
-        yield moments
-    finally:
-        timer.join()
-
-
 def promptly(measure: Callable[[], float]) -> bool:
-    """Whether a read was woken in time, in one of three attempts: a busy machine may be late, not every time."""
-    return any(measure() < WAKING for _ in range(3))
+    """Whether a read was woken in time, in one of some attempts."""
+    return prompt(measure)

@@ -16,8 +16,9 @@ from agent.bedrock import Bedrock
 from agent.bedrock.errors import CallInterruptedError, DeadlineExceededError, IdleTimeoutError, classify
 from agent.bedrock.testing import FakeBedrock, Framing, Reply, Stall
 from tests.aws.guarded import KEYS, MODEL
+from tests.moments import at_some_pace, once, once_asked, prompt
 
-from .streaming import HELLO, SLACK, authority_file, later, server_context
+from .streaming import HELLO, authority_file, server_context
 from .tunnel import Tunnel
 
 ASKED = [{"role": "user", "content": "Hello?"}]
@@ -129,38 +130,53 @@ def warm(fake: FakeBedrock, **arguments: Any) -> Bedrock:
 @pytest.mark.parametrize("byte", [None, 20], ids=["between events", "inside an event"])
 def test_closing_wakes_a_blocked_read(fake: FakeBedrock, tunnel: Tunnel, byte: int | None) -> None:
     face = warm(fake)
-    fake.queue(Reply(HELLO, fault=Stall(3, byte=byte)))
-    stream = face.stream(MODEL, ASKED)
-    with later(0.3, stream.close) as moments:
-        completion = stream.completion()
-    assert time.monotonic() - moments[0] < SLACK
-    assert completion.bedrock.interrupted
-    assert completion.message.content == "Hello world"
+
+    def release() -> float:
+        told: list[str] = []
+        fake.queue(Reply(HELLO, fault=Stall(3, byte=byte)))
+        stream = face.stream(MODEL, ASKED, on_text_delta=told.append)
+        with once(lambda: len(told) == 2, stream.close) as moment:
+            completion = stream.completion()
+            took = time.monotonic() - moment[0]
+        assert completion.bedrock.interrupted
+        assert completion.message.content == "Hello world"
+        return took
+
+    assert prompt(release)
 
 
 @pytest.mark.parametrize("silence", [Stall(-1), Stall(3)], ids=["before the headers", "within the stream"])
 def test_a_token_ends_the_call(fake: FakeBedrock, tunnel: Tunnel, silence: Stall) -> None:
     face = warm(fake)
-    fake.queue(Reply(HELLO, fault=silence))
-    token = threading.Event()
-    with later(0.3, token.set) as moments:
-        if silence.at < 0:
-            with pytest.raises(CallInterruptedError):
-                face.stream(MODEL, ASKED, cancel=token)
-        else:
-            assert face.stream(MODEL, ASKED, cancel=token).completion().bedrock.interrupted
-    assert time.monotonic() - moments[0] < SLACK
-    assert fake.wait_for(lambda fake: fake.open_connections == 0), "the connection is discarded"
+
+    def release() -> float:
+        fake.queue(Reply(HELLO, fault=silence))
+        token = threading.Event()
+        with once_asked(fake, token.set) as moment:
+            try:
+                interrupted = face.stream(MODEL, ASKED, cancel=token).completion().bedrock.interrupted
+            except CallInterruptedError:
+                interrupted = True
+            took = time.monotonic() - moment[0]
+        assert interrupted
+        assert fake.wait_for(lambda fake: fake.open_connections == 0), "the connection is discarded"
+        return took
+
+    assert prompt(release)
 
 
 def test_a_deadline_and_an_idle_timeout_hold(fake: FakeBedrock, tunnel: Tunnel) -> None:
     face = warm(fake)
-    began = time.monotonic()
-    fake.queue(Reply(HELLO, fault=Stall(3)), Reply(HELLO, fault=Stall(3)))
-    with pytest.raises(DeadlineExceededError) as late:
-        face.stream(MODEL, ASKED, deadline=0.5).completion()
-    assert late.value.partial.message.content == "Hello world"
-    with pytest.raises(IdleTimeoutError) as silent:
-        face.with_options(idle_timeout=0.5).stream(MODEL, ASKED).completion()
-    assert silent.value.partial.message.content == "Hello world"
-    assert time.monotonic() - began < 1.0 + 3 * SLACK
+
+    def scene(pace: int) -> None:
+        began = time.monotonic()
+        with pytest.raises(DeadlineExceededError) as late:
+            face.stream(MODEL, ASKED, deadline=0.5 * pace).completion()
+        assert late.value.partial.message.content == "Hello world"
+        with pytest.raises(IdleTimeoutError) as silent:
+            face.with_options(idle_timeout=0.5 * pace).stream(MODEL, ASKED).completion()
+        assert silent.value.partial.message.content == "Hello world"
+        assert time.monotonic() - began < 2 * pace
+
+    fake.queue(*[Reply(HELLO, fault=Stall(3))] * 10)
+    at_some_pace(scene)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent.bedrock.testing import Cut, End, FakeBedrock, Flip, Framing, Reply, Stall, StreamException
+from tests.moments import comes_true
 
 from .streaming import EVENTS, HELLO, QUESTION, authority_file, fast_client, open_stream, server_context
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 def closed(fake: FakeBedrock) -> bool:
     """Whether the stand-in soon sees all connections closed."""
-    return fake.wait_for(lambda fake: fake.open_connections == 0, timeout=2)
+    return fake.wait_for(lambda fake: fake.open_connections == 0)
 
 
 def one(fake: FakeBedrock) -> bool:
@@ -217,19 +218,38 @@ def test_neither_files_nor_threads_are_left_behind(fake: FakeBedrock, client: An
         else:
             stream.close()
     assert fake.wait_for(lambda fake: fake.open_connections <= 1)
-    assert threading.active_count() == threads
-    assert _open_files() <= files
+    assert comes_true(lambda: threading.active_count() == threads)
+    assert comes_true(lambda: _open_files() <= files)
 
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_fifty_streams_at_once_share_nothing_but_the_pool(tls: bool, tmp_path: Path) -> None:
-    with FakeBedrock(_echo, ssl_context=server_context() if tls else None) as fake:
-        _fifty_streams(fake, {"verify": authority_file(tmp_path)} if tls else {})
+    both_waves = threading.Event(), threading.Event()
+
+    def echo(request: Any) -> Reply:
+        """Who asked, when all of the wave have asked: who is answered sooner lends its connection to who comes later."""
+        number = request.body["messages"][0]["content"][0]["text"]
+        together = Stall(-1, until=both_waves[request.serial > MANY])
+        return Reply(f"I am number {number} and nobody else", delta_size=3, pace=0.001, fault=together)
+
+    def send_off() -> None:
+        for number, wave in enumerate(both_waves, start=1):
+            fake.wait_for(lambda fake, number=number: len(fake.requests) == MANY * number, timeout=60)  # type: ignore[misc]
+            wave.set()
+
+    with FakeBedrock(echo, ssl_context=server_context() if tls else None) as fake:
+        sending = threading.Thread(target=send_off)
+        sending.start()
+        _many_streams(fake, {"verify": authority_file(tmp_path)} if tls else {})
+        sending.join()
 
 
-def _fifty_streams(fake: FakeBedrock, reach: dict[str, Any]) -> None:
-    client = fast_client(fake, max_pool_connections=50, **reach)
-    ready = threading.Barrier(50, timeout=10)
+MANY = 50
+
+
+def _many_streams(fake: FakeBedrock, reach: dict[str, Any]) -> None:
+    client = fast_client(fake, max_pool_connections=MANY, **{"read_timeout": 60, **reach})
+    ready = threading.Barrier(MANY, timeout=60)
     wrong: list[Any] = []
 
     def turn(number: int) -> None:
@@ -241,16 +261,11 @@ def _fifty_streams(fake: FakeBedrock, reach: dict[str, Any]) -> None:
             if text != f"I am number {number} and nobody else":
                 wrong.append(text)
 
-    threads = [threading.Thread(target=turn, args=(number,)) for number in range(50)]
+    threads = [threading.Thread(target=turn, args=(number,)) for number in range(MANY)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert not wrong
-    assert fake.connections == 50, "the second wave needed no new connection"
+    assert fake.connections == MANY, "the second wave needed no new connection"
     client.close()
-
-
-def _echo(request: Any) -> Reply:
-    number = request.body["messages"][0]["content"][0]["text"]
-    return Reply(f"I am number {number} and nobody else", delta_size=3, pace=0.001)
