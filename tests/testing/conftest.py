@@ -10,6 +10,7 @@ import pytest
 
 from agent.bedrock.testing import FakeBedrock
 from agent.bedrock.testing.shapes import input_shape
+from tests.moments import PATIENCE
 
 MODEL_IS_NEW = "toolAddition" in (
     input_shape("converse").members["messages"].member.members["content"].member.members  # type: ignore[attr-defined]
@@ -26,13 +27,10 @@ CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 HASTE = 0.2
 """Seconds until a read times out where a test waits for that."""
 
-PATIENCE = 10
-"""Seconds until a read times out where it should not, on a machine as busy as may be."""
 
-
-def hasty(fake: FakeBedrock) -> Any:
-    """A client that does not wait for a silent service."""
-    return client_of(fake, read_timeout=HASTE)
+def hasty(fake: FakeBedrock, pace: int) -> Any:
+    """A client that does not wait for a silent service, at one of the paces of `tests.moments`."""
+    return client_of(fake, read_timeout=HASTE * pace)
 
 
 def client_of(fake: FakeBedrock, service: str = "bedrock-runtime", **config: Any) -> Any:

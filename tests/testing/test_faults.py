@@ -44,6 +44,7 @@ from agent.bedrock.testing import (
     ToolCall,
 )
 from agent.bedrock.testing.server import HOST
+from tests.moments import at_some_pace
 
 from .conftest import HASTE, as_measured, ask, client_of, hasty
 
@@ -76,9 +77,9 @@ def stream(
     return events_of(client)
 
 
-def patient_unless_silent(fake: FakeBedrock, error: type[Exception]) -> Any:
+def patient_unless_silent(fake: FakeBedrock, error: type[Exception], pace: int) -> Any:
     """A client that gives up soon only where the test is about giving up."""
-    return hasty(fake) if error in (ReadTimeoutError, urllib3.exceptions.ReadTimeoutError) else client_of(fake)
+    return hasty(fake, pace) if error in (ReadTimeoutError, urllib3.exceptions.ReadTimeoutError) else client_of(fake)
 
 
 # --- faults of the call, the same for both operations -------------------------------------------------------------
@@ -96,11 +97,15 @@ CALL_FAULTS: Sequence[tuple[Fault, type[Exception]]] = [
 def test_a_connection_that_ends_or_stays_silent_before_the_body_fails_the_call(
     fake: FakeBedrock, fault: Fault, error: type[Exception], operation: str
 ) -> None:
-    client = patient_unless_silent(fake, error)
-    fake.queue(Reply(*ANSWER, fault=fault))
-    with pytest.raises(error):
-        getattr(client, operation)(**ask())
-    assert client.converse(**ask())["stopReason"] == "end_turn", "the next call works"
+
+    def scene(pace: int) -> None:
+        client = patient_unless_silent(fake, error, pace)
+        fake.queue(Reply(*ANSWER, fault=fault))
+        with pytest.raises(error):
+            getattr(client, operation)(**ask())
+        assert client.converse(**ask())["stopReason"] == "end_turn", "the next call works"
+
+    at_some_pace(scene)
 
 
 def test_headers_that_end_by_fin_make_a_stream_without_events(fake: FakeBedrock, client: Any) -> None:
@@ -122,7 +127,7 @@ def test_headers_that_end_by_fin_make_a_stream_without_events(fake: FakeBedrock,
 def test_a_whole_answer_whose_body_does_not_come_fails_the_call(
     fake: FakeBedrock, fault: Fault, error: type[Exception]
 ) -> None:
-    client = patient_unless_silent(fake, error)
+    client = patient_unless_silent(fake, error, pace=1)
     fake.queue(Reply(*ANSWER, fault=fault))
     with pytest.raises(error):
         client.converse(**ask())
@@ -194,13 +199,17 @@ LOUD: Sequence[tuple[Any, type[Exception], str, int]] = [
 def test_a_stream_that_goes_wrong_fails_the_iteration_after_what_came(
     fake: FakeBedrock, fault: Fault, error: type[Exception], text: str, delivered: int
 ) -> None:
-    client = patient_unless_silent(fake, error)
-    fake.queue(Reply(*ANSWER, fault=fault))
-    got: list[dict[str, Any]] = []
-    with pytest.raises(error, match=text):
-        events_of(client, got)
-    assert len(got) == delivered
-    assert client.converse(**ask())["stopReason"] == "end_turn", "the next call works"
+
+    def scene(pace: int) -> None:
+        client = patient_unless_silent(fake, error, pace)
+        fake.queue(Reply(*ANSWER, fault=fault))
+        got: list[dict[str, Any]] = []
+        with pytest.raises(error, match=text):
+            events_of(client, got)
+        assert len(got) == delivered
+        assert client.converse(**ask())["stopReason"] == "end_turn", "the next call works"
+
+    at_some_pace(scene)
 
 
 @as_measured
@@ -280,13 +289,17 @@ def test_every_cut_of_a_stream_delivers_what_was_whole_before_it(fake: FakeBedro
 
 def test_chunking_taken_away_holds_events_back_until_the_end(fake: FakeBedrock) -> None:
     """boto3 alone waits for 64 KiB or the end: a stall then loses what had come."""
-    client = hasty(fake)
-    assert len(stream(fake, client, None, framing=Framing.EOF)) == EVENTS
-    fake.queue(Reply(*ANSWER, framing=Framing.EOF, fault=Stall(3)))
-    got: list[Any] = []
-    with pytest.raises(urllib3.exceptions.ReadTimeoutError):
-        events_of(client, got)
-    assert got == []
+
+    def scene(pace: int) -> None:
+        client = hasty(fake, pace)
+        assert len(stream(fake, client, None, framing=Framing.EOF)) == EVENTS
+        fake.queue(Reply(*ANSWER, framing=Framing.EOF, fault=Stall(3)))
+        got: list[Any] = []
+        with pytest.raises(urllib3.exceptions.ReadTimeoutError):
+            events_of(client, got)
+        assert got == []
+
+    at_some_pace(scene)
 
 
 # --- stale connections ----------------------------------------------------------------------------------------------
@@ -319,14 +332,17 @@ def test_botocore_heals_a_reset_connection_with_its_second_attempt(fake: FakeBed
     assert client.converse(**ask())["ResponseMetadata"]["RetryAttempts"] == 1
 
 
-def test_a_black_hole_costs_a_read_timeout(fake: FakeBedrock) -> None:
-    client = hasty(fake)
-    fake.queue(Reply("one", fault=Stale(Afterwards.BLACK_HOLE)))
-    client.converse(**ask())
-    with pytest.raises(ReadTimeoutError):
-        client.converse(**ask())
-    client.converse(**ask())
-    assert len(fake.requests) == 2, "the black hole swallowed one"
+def test_a_black_hole_costs_a_read_timeout() -> None:
+    def scene(pace: int) -> None:
+        with FakeBedrock([Reply("one", fault=Stale(Afterwards.BLACK_HOLE))]) as fake:
+            client = hasty(fake, pace)
+            client.converse(**ask())
+            with pytest.raises(ReadTimeoutError):
+                client.converse(**ask())
+            client.converse(**ask())
+            assert len(fake.requests) == 2, "the black hole swallowed one"
+
+    at_some_pace(scene)
 
 
 def test_a_finished_stream_leaves_a_connection_that_may_go_stale_too(fake: FakeBedrock, client: Any) -> None:
@@ -346,7 +362,7 @@ def test_a_refusal_can_be_cut(fake: FakeBedrock, client: Any) -> None:
 
 
 @as_measured
-def test_counting_and_the_control_plane_have_faults_too(fake: FakeBedrock, client: Any) -> None:
+def test_counting_has_faults_too(fake: FakeBedrock, client: Any) -> None:
     question = {"converse": {"messages": ask()["messages"]}}
     fake.queue_count(77, Refusal("ThrottlingException", "slow down"), Hangup(reset=True))
     count = {"modelId": "anthropic.claude-sonnet-4-5-20250929-v1:0", "input": question}
@@ -357,13 +373,20 @@ def test_counting_and_the_control_plane_have_faults_too(fake: FakeBedrock, clien
         client.count_tokens(**count)
     assert client.count_tokens(**count)["inputTokens"] > 0
 
-    control = client_of(fake, "bedrock", read_timeout=HASTE)
-    fake.queue_control(Refusal("AccessDeniedException", "not you"), Stall(-1))
-    with pytest.raises(ClientError, match="not you"):
-        control.list_foundation_models()
-    with pytest.raises(ReadTimeoutError):
-        control.list_foundation_models()
-    assert control.list_foundation_models()["modelSummaries"]
+
+@as_measured
+def test_the_control_plane_has_faults_too() -> None:
+    def scene(pace: int) -> None:
+        with FakeBedrock() as fake:
+            control = client_of(fake, "bedrock", read_timeout=HASTE * pace)
+            fake.queue_control(Refusal("AccessDeniedException", "not you"), Stall(-1))
+            with pytest.raises(ClientError, match="not you"):
+                control.list_foundation_models()
+            with pytest.raises(ReadTimeoutError):
+                control.list_foundation_models()
+            assert control.list_foundation_models()["modelSummaries"]
+
+    at_some_pace(scene)
 
 
 # --- TLS ------------------------------------------------------------------------------------------------------------

@@ -195,7 +195,7 @@ def test_events_come_at_the_pace_asked_for(fake: FakeBedrock, client: Any) -> No
     arrivals = [time.monotonic() for _ in stream]
     assert opened - started >= 0.05
     assert len(arrivals) == 7
-    assert arrivals[-1] - arrivals[0] >= 0.1
+    assert arrivals[-1] - started >= 0.05 + 6 * 0.02
 
 
 def test_one_description_can_be_answered_again_and_again(fake: FakeBedrock, client: Any) -> None:
