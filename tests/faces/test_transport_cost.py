@@ -7,8 +7,6 @@ the openai SDK cost is not the transport's.
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +14,7 @@ import pytest
 
 from agent.bedrock import http_client
 from agent.bedrock.faces.client import Bedrock
+from tests.moments import cost
 
 pytest.importorskip("httpx2")
 
@@ -51,18 +50,6 @@ class Instant:
         delta = {"contentBlockDelta": {"delta": {"text": "word "}, "contentBlockIndex": 0}}
         end = [{"contentBlockStop": {"contentBlockIndex": 0}}, {"messageStop": {"stopReason": "end_turn"}}]
         return {"stream": [{"messageStart": {"role": "assistant"}}, *[delta] * CHUNKS, *end, {"metadata": METADATA}]}
-
-
-def cost(run: Callable[[], Any], times: int) -> float:
-    """Seconds of CPU that a run takes."""
-
-    def once() -> float:
-        began = time.process_time()
-        for _ in range(times):
-            run()
-        return (time.process_time() - began) / times
-
-    return min(once() for _ in range(7))
 
 
 def test_a_call_costs_at_most_half_a_millisecond_more() -> None:
