@@ -363,9 +363,12 @@ def test_a_second_interrupt_ends_the_command_at_once_and_without_a_traceback(mon
     with FakeBedrock(lambda _: ENDLESS) as fake:
         arguments = ["--endpoint-url", fake.url]
         environment = {**os.environ, "AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "s3cret"}
-        with subprocess.Popen(
-            [*command, *arguments], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
-        ) as process:
+        with (
+            heeding_interrupts(),
+            subprocess.Popen(
+                [*command, *arguments], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+            ) as process,
+        ):
             assert process.stderr is not None
             with socket.create_connection(("127.0.0.1", port_of(process)), timeout=10) as opened:
                 opened.sendall(request_bytes(json.dumps({**BODY, "stream": True}).encode()))
@@ -376,6 +379,16 @@ def test_a_second_interrupt_ends_the_command_at_once_and_without_a_traceback(mon
                 _, said = process.communicate(timeout=15)
     assert process.returncode == 130
     assert "Traceback" not in said
+
+
+@contextmanager
+def heeding_interrupts() -> Iterator[None]:
+    """Children get SIGINT also where these tests are run by a shell in the background, which has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def port_of(process: subprocess.Popen[str]) -> int:
