@@ -17,6 +17,7 @@ from agent.bedrock.aws import body, moderation
 from agent.bedrock.aws.moderation import READERS, Moderation
 from agent.bedrock.errors import CallInterruptedError, DeadlineExceededError, IdleTimeoutError
 from agent.bedrock.testing import FakeBedrock, Reply, Stall, Text
+from tests.moments import at_some_pace, comes_true, in_some_try
 
 from .streaming import fast_client, open_stream, promptly
 
@@ -32,7 +33,8 @@ def a_crowd_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (moderation, body):
         monkeypatch.setattr(module, "CROWD", 2)
     monkeypatch.setattr(moderation, "BRISK", 1.0)
-    monkeypatch.setattr(moderation, "_PATIENT", 1.0)
+    monkeypatch.setattr(moderation, "_DOUBT", 1.0)
+    monkeypatch.setattr(moderation, "_GREATEST_DOUBT", 1.0)
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ def company(fake: FakeBedrock) -> Iterator[None]:
 
     reader = threading.Thread(target=wait)
     reader.start()
-    assert _eventually(lambda: len(READERS) > before)
+    assert comes_true(lambda: len(READERS) > before)
     yield
     stream.close()
     reader.join()
@@ -73,24 +75,25 @@ def company(fake: FakeBedrock) -> Iterator[None]:
     assert len(READERS) == before
 
 
-def _eventually(condition: Callable[[], bool]) -> bool:
-    until = time.monotonic() + 10
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.005)
-    return condition()
-
-
 def _text(events: Any) -> list[str]:
     return [event["contentBlockDelta"]["delta"]["text"] for event in events if "contentBlockDelta" in event]
 
 
+@in_some_try
 def test_all_of_a_crowd_arrives_and_the_sockets_are_as_before(wire: Any, told: list[int]) -> None:
     fake, reach = wire
     before = len(READERS)
     fake.queue(*[BRISK_REPLY] * 8)
     client = fast_client(fake, max_pool_connections=8, **reach)
+    streams: list[Any] = []
+
+    def read(_number: int) -> list[str]:
+        stream = open_stream(client)
+        streams.append(stream)
+        return _text(stream)
+
     with ThreadPoolExecutor(8) as readers:
-        for answer in readers.map(lambda _: _text(open_stream(client)), range(8)):
+        for answer in readers.map(read, range(8)):
             assert answer == TEXTS
     assert any(size > 1 for size in told), "they gathered"
     assert len(READERS) == before, "nobody reads any more"
@@ -122,6 +125,7 @@ class TestOne:
             return review(self, gap, size)
 
         monkeypatch.setattr(Moderation, "review", note)
+        monkeypatch.setattr(body, "WINDOW", 1.0)  # which two deltas keep to on a busy machine, too
         fake.queue(Reply(Text(TEXTS * 3), pace=0.002))
         client = fast_client(fake)
         assert _text(_read_elsewhere(lambda: list(open_stream(client)))) == TEXTS * 3
@@ -145,6 +149,20 @@ class TestOne:
             client.close()
         assert any(size > 1 for size in told), "they gathered"
 
+    @pytest.mark.parametrize(("text", "pace"), [(TEXTS[:15], 0.05), (["x" * 2000] * 60, 0.002)])
+    def test_of_slow_or_of_large_deltas_is_left_alone(
+        self, fake: FakeBedrock, told: list[int], monkeypatch: pytest.MonkeyPatch, text: list[str], pace: float
+    ) -> None:
+        monkeypatch.setattr(moderation, "BRISK", 0.02)
+        monkeypatch.setattr(moderation, "_DOUBT", 0.04)
+        fake.queue(Reply(Text(text), pace=pace))
+        client = fast_client(fake)
+        stream = open_stream(client)
+        assert _read_elsewhere(lambda: [len(told) for event in stream if "contentBlockDelta" in event]) == [0] * len(
+            text
+        )
+        client.close()
+
     def test_is_woken_by_a_close(self, wire: Any, told: list[int]) -> None:
         assert promptly(lambda: self._seconds_until_woken(wire))
         assert any(size > 1 for size in told), "it gathered"
@@ -164,7 +182,7 @@ class TestOne:
 
         reader = threading.Thread(target=read)
         reader.start()
-        assert _eventually(lambda: stream._body.waiting_since is not None)
+        assert comes_true(lambda: stream._body.waiting_since is not None)
         time.sleep(0.2)
         began = time.monotonic()
         stream.close()
@@ -175,17 +193,23 @@ class TestOne:
     @pytest.mark.parametrize("limit", ["idle", "deadline", "idle and a deadline"])
     def test_keeps_to_its_limits(self, wire: Any, told: list[int], limit: str) -> None:
         fake, reach = wire
-        fake.queue(Reply(Text(TEXTS), pace=0.002, fault=Stall(50)))
-        client = fast_client(fake, idle_timeout=0 if limit == "deadline" else 0.4, **reach)
-        stream = open_stream(client)
-        if limit != "idle":
-            stream.watch(deadline=time.monotonic() + (0.8 if limit == "deadline" else 60))
-        events: list[Any] = []
-        with pytest.raises(DeadlineExceededError if limit == "deadline" else IdleTimeoutError):
-            _read_elsewhere(lambda: events.extend(iter(stream)))
-        assert any(size > 1 for size in told), "it gathered"
-        assert told[-1] == 1, "in silence there is nothing to gather"
-        client.close()
+
+        def scene(pace: int) -> None:
+            told.clear()
+            fake.queue(Reply(Text(TEXTS), pace=0.002, fault=Stall(50)))
+            client = fast_client(fake, idle_timeout=0 if limit == "deadline" else 0.4 * pace, **reach)
+            stream = open_stream(client)
+            if limit != "idle":
+                stream.watch(deadline=time.monotonic() + (0.8 * pace if limit == "deadline" else 60))
+            events: list[Any] = []
+            with pytest.raises(DeadlineExceededError if limit == "deadline" else IdleTimeoutError):
+                _read_elsewhere(lambda: events.extend(iter(stream)))
+            client.close()
+            assert len(events) == 50
+            assert any(size > 1 for size in told), "it gathered"
+            assert told[-1] == 1, "in silence there is nothing to gather"
+
+        at_some_pace(scene)
 
 
 def _read_elsewhere(what: Callable[[], Any]) -> Any:

@@ -34,7 +34,8 @@ TWO_AT_LEAST = 1.5
 _RECORD_OVERHEAD = 32
 """Bytes that TLS adds to a delta, at least."""
 
-_PATIENT = 2 * BRISK
+_DOUBT = 2 * BRISK
+_GREATEST_DOUBT = 250 * BRISK
 
 
 READERS: set[object] = set()
@@ -51,34 +52,44 @@ class Moderation:
         self.gathering = False
         """Whether the socket now tells only of two deltas."""
         self._socket = sock
-        self._gap = _PATIENT
-        """Seconds between two reads, in the mean of late."""
+        self._gap = self._doubt = _DOUBT
+        """Seconds between two reads, in the mean of late; and what that starts from after the next time of gathering: more
+        where it was soon in vain, as in a stream that comes in bursts, less the more it was worth."""
         self._single = 0.0
         """Bytes of a single delta: the least that a read brought of late."""
+        self._takes_all = type(sock).__module__ == "socket"
+        """Whether a read takes all that there is: over TLS it takes one record, which has one delta."""
+        self._two = 0
+        """Bytes that the socket was to tell from."""
         self._token = object()
         READERS.add(self._token)
 
     def review(self, gap: float, size: int) -> bool:
-        """Begin or end to gather after what the last read brought, and how long it took; whether that changed."""
+        """Begin or end to gather after what the last read brought, and how long it took; whether that changed.
+
+        A wait in vain that the socket's own timeout ends is the body's to notice; the kernel hands out what there is.
+        """
         if self.gathering:
-            in_vain = gap >= BRISK and size < self._single * TWO_AT_LEAST
+            in_vain = self._takes_all and size < self._two
             if in_vain or len(READERS) < CROWD:
                 self.end()
                 return True
+            self._doubt = max(self._doubt * 0.9, _DOUBT)
             return False
         self._gap += (gap - self._gap) / 8
         self._single = min(size, self._single * 1.1) if self._single else size
         if self._gap >= BRISK or self._single >= SMALL or len(READERS) < CROWD:
             return False
+        self._gap, self._doubt = self._doubt, min(self._doubt * 2, _GREATEST_DOUBT)
+        self._two = int(self._single * TWO_AT_LEAST) + _RECORD_OVERHEAD
         self.gathering = True
-        self._tell_from(int(self._single * TWO_AT_LEAST) + _RECORD_OVERHEAD)
+        self._tell_from(self._two)
         return True
 
     def end(self) -> None:
         """Have the socket tell of every byte again."""
         if self.gathering:
             self.gathering = False
-            self._gap = _PATIENT
             self._tell_from(1)
 
     def leave(self) -> None:
