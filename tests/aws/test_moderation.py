@@ -106,6 +106,16 @@ def test_a_brisk_stream_that_pauses_at_times_gathers_again_as_soon_as_before(cro
         assert not read(crowd[0], 0.02)
 
 
+def test_a_kernel_that_cannot_gather_is_not_an_error(crowd: list[Moderation]) -> None:
+    class Refusing:
+        def setsockopt(self, *_option: object) -> None:
+            raise OSError(92, "Protocol not available")
+
+    crowd[0]._socket = Refusing()
+    assert not read(crowd[0], 0.002)
+    crowd[0].end()
+
+
 def test_it_ends_with_the_crowd(crowd: list[Moderation]) -> None:
     read(crowd[0], 0.002)
     for stream in crowd[-2:]:
@@ -119,6 +129,15 @@ def test_whoever_leaves_twice_is_gone_once(crowd: list[Moderation]) -> None:
     crowd[0].leave()
     crowd[0].leave()
     assert len(READERS) == before - 1
+
+
+def test_whoever_is_dropped_without_a_word_is_gone_too() -> None:
+    before = len(READERS)
+    with socket.socket() as sock:
+        stream = Moderation(sock)
+        assert len(READERS) == before + 1
+        del stream
+    assert len(READERS) == before
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks")

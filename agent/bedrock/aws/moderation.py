@@ -12,8 +12,10 @@ In comes a socket and what its reads brought; the waiting itself is the body's. 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import weakref
 from typing import Any
 
 CROWD = 32
@@ -38,8 +40,8 @@ _DOUBT = 2 * BRISK
 _GREATEST_DOUBT = 250 * BRISK
 
 
-READERS: set[object] = set()
-"""What stands for each stream that this process reads; any thread may add its own and take it out, a finalizer too."""
+READERS: set[weakref.ref[Moderation]] = set()
+"""One of each stream that this process reads; any thread may add its own and take it out, a finalizer too."""
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
     os.register_at_fork(after_in_child=READERS.clear)  # a child reads none of its parent's streams
@@ -61,7 +63,7 @@ class Moderation:
         """Whether a read takes all that there is: over TLS it takes one record, which has one delta."""
         self._two = 0
         """Bytes that the socket was to tell from."""
-        self._token = object()
+        self._token = weakref.ref(self, READERS.discard)  # who is dropped without a word leaves, too
         READERS.add(self._token)
 
     def review(self, gap: float, size: int) -> bool:
@@ -82,9 +84,10 @@ class Moderation:
             return False
         self._gap, self._doubt = self._doubt, min(self._doubt * 2, _GREATEST_DOUBT)
         self._two = int(self._single * TWO_AT_LEAST) + _RECORD_OVERHEAD
-        self.gathering = True
-        self._tell_from(self._two)
-        return True
+        with contextlib.suppress(OSError):  # a kernel that does not know how tells of every byte, as before
+            self._tell_from(self._two)
+            self.gathering = True
+        return self.gathering
 
     def end(self) -> None:
         """Have the socket tell of every byte again."""
