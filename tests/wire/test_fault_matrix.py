@@ -8,7 +8,7 @@ import pytest
 
 from workshop.faults.__main__ import Row, Table, lines
 from workshop.faults.cases import GROUPS, PLAIN, SAMPLE, TLS, Case
-from workshop.faults.judge import Judge, Verdict, unless_late
+from workshop.faults.judge import Judge, Verdict, at_some_pace
 
 
 @pytest.fixture(params=[PLAIN, TLS])
@@ -47,10 +47,31 @@ def test_the_table_says_how_much_was_tried_and_what_was_wrong() -> None:
     ]
 
 
-def test_what_was_only_late_is_tried_once_more() -> None:
-    case = Case("cut, by FIN", "converse", None, frozenset({"truncated"}))
-    late, wrong = Verdict(case, "truncated", None, ("took 6.2 s",)), Verdict(case, "x", None, ("took 6.2 s", "lost"))
-    good = Verdict(case, "truncated")
-    for first, second, expected in ((late, good, good), (late, late, late), (wrong, good, wrong), (good, late, good)):
-        tried = iter((first, second))
-        assert unless_late(lambda tried=tried: next(tried)) is expected  # type: ignore[misc]
+CUT = Case("cut, by FIN", "converse", None, frozenset({"truncated"}))
+GOOD = Verdict(CUT, "truncated")
+LATE = Verdict(CUT, "truncated", None, ("took 6.2 s",))
+WRONG = Verdict(CUT, "x", None, ("took 6.2 s", "lost"))
+
+
+@pytest.mark.parametrize(
+    ("hurried", "verdicts", "paces"),
+    [
+        (False, [LATE, GOOD], [1, 4]),
+        (False, [LATE, LATE, LATE], [1, 4, 16]),
+        (False, [WRONG], [1]),
+        (True, [WRONG, LATE, GOOD], [1, 4, 16]),
+        (True, [WRONG, WRONG, WRONG], [1, 4, 16]),
+        (True, [GOOD], [1]),
+    ],
+)
+def test_what_may_come_of_too_little_time_is_tried_with_more(
+    hurried: bool, verdicts: list[Verdict], paces: list[int]
+) -> None:
+    tried: list[int] = []
+
+    def judged(pace: int) -> Verdict:
+        tried.append(pace)
+        return verdicts[len(tried) - 1]
+
+    assert at_some_pace(judged, hurried=hurried) is verdicts[-1]
+    assert tried == paces

@@ -7,7 +7,7 @@ any has to end as a complete answer all the same. Thorough runs take every byte,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.bedrock.testing import (
@@ -44,6 +44,10 @@ LONG = tuple(f"word {number} " for number in range(24))
 """As much as a recorded answer says, and a tool call after it."""
 
 
+UNHURRIED = 20.0
+"""Seconds until a read times out where no time limit is looked at."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One thing that goes wrong: `answer` is spoiled; with `before`, an earlier answer has to come first.
@@ -58,10 +62,20 @@ class Case:
     kinds: frozenset[str]
     text: str = "".join(SHORT)
     before: Any = None
-    patience: float = 20.0
+    patience: float = UNHURRIED
     idle: float = 0.0
     retried: bool = True
     note: str = ""
+
+    @property
+    def hurried(self) -> bool:
+        """Whether its limits are so short that a machine that stands still passes them."""
+        return self.patience < UNHURRIED or self.idle > 0
+
+    def at(self, pace: int) -> Case:
+        """The same with so much more time, where there was little."""
+        patience = self.patience * pace if self.patience < UNHURRIED else self.patience
+        return replace(self, patience=patience, idle=self.idle * pace)
 
 
 @dataclass(frozen=True, slots=True)

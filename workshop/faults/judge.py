@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self, TypeVar
@@ -24,7 +25,7 @@ from agent.bedrock import Bedrock, classify
 from agent.bedrock.aws.memory import forget_everything
 from agent.bedrock.aws.pace import no_waiting
 from agent.bedrock.testing import FakeBedrock
-from workshop.faults.cases import SHORT, STREAM, TLS, WHOLE, Case, short
+from workshop.faults.cases import SHORT, STREAM, TLS, UNHURRIED, WHOLE, Case, short
 from workshop.loopback import no_proxy
 
 MODEL = "us.amazon.nova-lite-v1:0"
@@ -89,7 +90,7 @@ class Judge:
 
     def verdict(self, case: Case) -> Verdict:
         """Have the case happen: with one attempt, then the next call; then with two."""
-        return unless_late(lambda: self._verdict(case))
+        return at_some_pace(lambda pace: self._verdict(case.at(pace)), hurried=case.hurried)
 
     def _verdict(self, case: Case) -> Verdict:
         forget_everything()
@@ -108,23 +109,23 @@ class Judge:
         for group, kinds, place in _PLACES:
             for operation in (WHOLE, STREAM):
                 case = Case(group, operation, None, frozenset(kinds))
-                verdict = unless_late(lambda case=case, place=place: self._verdict_there(case, place))  # type: ignore[misc]
+                verdict = at_some_pace(partial(self._verdict_there, case, place), hurried=True)
                 if verdict is not None:
                     yield verdict
 
-    def _verdict_there(self, case: Case, place: Place) -> Verdict | None:
+    def _verdict_there(self, case: Case, place: Place, pace: int) -> Verdict | None:
         """What comes of a call to that place; None where there is none on this wire."""
-        told = self._asked_there(case, place)
+        told = self._asked_there(case, place, connect_timeout=0.5 * pace)
         if told is None:
             return None
         wrong = _complaints(case, told) + self._next_call_complaints(case)
         return Verdict(case, told.kind, None, tuple(wrong))
 
-    def _asked_there(self, case: Case, place: Place) -> Told | None:
+    def _asked_there(self, case: Case, place: Place, **settings: Any) -> Told | None:
         with place(self._fake) as endpoint:
             if not endpoint:
                 return None
-            with Bedrock(self._fake.region, endpoint_url=endpoint, connect_timeout=0.5, max_attempts=1, **KEYS) as face:
+            with Bedrock(self._fake.region, endpoint_url=endpoint, max_attempts=1, **settings, **KEYS) as face:
                 return self._call(face, case, ())
 
     def _next_call_complaints(self, case: Case) -> list[str]:
@@ -255,15 +256,26 @@ LATE = "took "
 """How a complaint about a call begins that was too long on its way."""
 
 
-def unless_late(judge: Callable[[], V]) -> V:
-    """A verdict; a second one where the first found nothing wrong but the time: a machine may stand still, once."""
-    verdict = judge()
-    wrong = getattr(verdict, "wrong", ())
-    return judge() if wrong and all(LATE in complaint for complaint in wrong) else verdict
+PACES = (1, 4, 16)
+"""By what the limits of time are multiplied, one try after the other."""
+
+
+def at_some_pace(judge: Callable[[int], V], *, hurried: bool) -> V:
+    """A verdict; with more time another one where a bad one may come of too little: a machine may stand still, once.
+
+    That is so of a call that is only late, and of whatever happens to one that is hurried.
+    """
+    verdict = judge(PACES[0])
+    for pace in PACES[1:]:
+        wrong = getattr(verdict, "wrong", ())
+        if not wrong or not (hurried or all(LATE in complaint for complaint in wrong)):
+            break
+        verdict = judge(pace)
+    return verdict
 
 
 def _late(case: Case, told: Told, attempts: int) -> list[str]:
-    limit = attempts * max(case.patience if case.patience < 20 else 0, case.idle) + SLACK
+    limit = attempts * max(case.patience if case.patience < UNHURRIED else 0, case.idle) + SLACK
     return [f"{LATE}{told.seconds:.1f} s"] if told.seconds > limit else []
 
 
