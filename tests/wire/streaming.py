@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +14,6 @@ import trustme
 from agent.bedrock.aws.stream import install_fast_stream
 from agent.bedrock.response.frames import decoder_for
 from agent.bedrock.testing import FakeBedrock, Reply, Text
-from tests.moments import prompt
 
 QUESTION: dict[str, Any] = {
     "modelId": "us.amazon.nova-lite-v1:0",
@@ -78,8 +76,3 @@ def server_context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority().issue_cert("127.0.0.1").configure_cert(context)
     return context
-
-
-def promptly(measure: Callable[[], float]) -> bool:
-    """Whether a read was woken in time, in one of some attempts."""
-    return prompt(measure)

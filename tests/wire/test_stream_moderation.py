@@ -17,9 +17,9 @@ from agent.bedrock.aws import body, moderation
 from agent.bedrock.aws.moderation import READERS, Moderation
 from agent.bedrock.errors import CallInterruptedError, DeadlineExceededError, IdleTimeoutError
 from agent.bedrock.testing import FakeBedrock, Reply, Stall, Text
-from tests.moments import at_some_pace, comes_true, in_some_try
+from tests.moments import at_some_pace, comes_true, in_some_try, prompt
 
-from .streaming import fast_client, open_stream, promptly
+from .streaming import fast_client, open_stream
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernel gathers on Linux")
 
@@ -164,7 +164,7 @@ class TestOne:
         client.close()
 
     def test_is_woken_by_a_close(self, wire: Any, told: list[int]) -> None:
-        assert promptly(lambda: self._seconds_until_woken(wire))
+        assert prompt(lambda: self._seconds_until_woken(wire))
         assert any(size > 1 for size in told), "it gathered"
 
     def _seconds_until_woken(self, wire: Any) -> float:
