@@ -81,15 +81,16 @@ def test_the_read_timeout_of_the_connection_is_as_before(fake: FakeBedrock) -> N
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere Python keeps the time")
 def test_the_kernel_keeps_the_time_of_a_plain_stream_and_of_nothing_after_it(fake: FakeBedrock) -> None:
-    client = fast_client(fake, read_timeout=20)
-    fake.queue(Reply(HELLO, pace=0.005))
+    client, go_on = fast_client(fake, read_timeout=20), threading.Event()
+    fake.queue(Reply(HELLO, fault=Stall(3, until=go_on)))
     stream = open_stream(client)
     sock = stream._raw_stream.connection.sock
-    while_read: set[tuple[float | None, int]] = set()
-    reader = threading.Thread(target=lambda: while_read.update((sock.gettimeout(), kernel_limit(sock)) for _ in stream))
+    reader = threading.Thread(target=list, args=(stream,))
     reader.start()
-    reader.join(10)
-    assert (None, 20) in while_read, "a wait is one recv, and the kernel ends it"
+    while_read = comes_true(lambda: (sock.gettimeout(), kernel_limit(sock)) == (None, 20))
+    go_on.set()
+    reader.join()
+    assert while_read, "a wait is one recv, and the kernel ends it"
     assert (sock.gettimeout(), kernel_limit(sock)) == (20, 0)
     assert one(fake)
     client.close()
