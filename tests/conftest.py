@@ -31,12 +31,18 @@ STRIPPED_PREFIXES = ("AWS_", "BEDROCK_")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
+def _remove(folder: str, owner: int) -> None:
+    """Clear up at the end of the process that made the folder, not of a child that a test forks."""
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _leave_the_readers_world() -> None:
     for name in list(os.environ):
         if (name.startswith(STRIPPED_PREFIXES) and name not in KEPT) or name.lower() in PROXIES:
             del os.environ[name]
     home = tempfile.mkdtemp(prefix="bedrock-tests-home-")
-    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    atexit.register(_remove, home, os.getpid())
     os.environ.update({"HOME": home, "USERPROFILE": home, "AWS_EC2_METADATA_DISABLED": "true"})
 
 
