@@ -23,8 +23,9 @@ USER = [{"role": "user", "content": "Hi"}]
 KEYS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "not-a-secret"}
 WEATHER = {
     "type": "function",
-    "function": {"name": "weather", "description": "Weather.", "parameters": {"type": "object"}},
+    "function": {"name": "weather", "description": "Weather.", "strict": True, "parameters": {"type": "object"}},
 }
+"""Strict, because openai 2 streams no others with its helper."""
 
 Serve = Callable[..., FakeBedrock]
 Scene = Callable[[Any], Coroutine[Any, Any, Any]]
