@@ -8,10 +8,17 @@ from typing import Any
 
 import pytest
 
+from agent.bedrock.faces import workers
 from agent.bedrock.faces.client import Bedrock
 from agent.bedrock.testing import FakeBedrock
 
 KEYS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "not-a-secret"}
+
+
+@pytest.fixture(autouse=True)
+def _idle_workers_end_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread outlives its test, and none is waited for."""
+    monkeypatch.setattr(workers, "IDLE_SECONDS", 0.05)
 
 
 @pytest.fixture
