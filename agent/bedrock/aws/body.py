@@ -400,7 +400,7 @@ class SocketBody(Body):
         """Bytes that the last read brought."""
         self._moderation: Moderation | None = None
         self._gathers = False
-        """Whether the socket tells only of two deltas at once."""
+        """Whether the socket tells only of three deltas at once."""
 
     def _next_bytes(self, since: float) -> bytes:
         data = b""
@@ -455,7 +455,7 @@ class SocketBody(Body):
         return self._take()
 
     def _moderate(self, gap: float) -> None:
-        """Wait for one delta or for two at a time, after what the last read brought."""
+        """Wait for one delta or for three at a time, after what the last read brought."""
         moderation = self._moderation
         if moderation is not None and moderation.review(gap, self._size):
             self._gathers = moderation.gathering

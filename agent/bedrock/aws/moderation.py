@@ -3,7 +3,7 @@
 Each arrival wakes a thread, which has to get the interpreter's lock: with 50 streams of 500 deltas a second that costs
 more than all that is done with the delta, and the threads stand in line for it. What network cards do about interrupts
 helps here too (interrupt moderation): from `CROWD` streams on, and where the next delta is due within `BRISK`, the kernel
-is asked to wake the reader for two at once (SO_RCVLOWAT), or when `WINDOW` has passed. Of 50 such streams the slowest
+is asked to wake the reader for three at once (SO_RCVLOWAT), or when `WINDOW` has passed. Of 50 such streams the slowest
 hundredth of the deltas came sooner for it (23 ms late before, 14 ms with it; bare boto3 82 ms: measured 2026-11-20), at two
 thirds of the CPU; over TLS, where each is a record that is read by itself, at nine tenths. A stream that is not one of a
 crowd, or not brisk, is never waited with.
@@ -23,7 +23,7 @@ CROWD = 32
 """Streams read at once from which on their wake-ups are worth saving."""
 
 BRISK = 0.004
-"""Seconds between two deltas below which the next one is worth waiting for."""
+"""Seconds between two deltas below which the next ones are worth waiting for."""
 
 WINDOW = 0.008
 """Seconds that a delta waits at most. A frame of a screen takes 16."""
@@ -31,8 +31,8 @@ WINDOW = 0.008
 SMALL = 1024
 """Bytes of a delta below which waking up for it costs more than the delta."""
 
-TWO_AT_LEAST = 1.5
-"""Times the size of a single delta that only two can have."""
+TWO_AT_LEAST, THREE_AT_LEAST = 1.5, 2.5
+"""Times the size of a single delta that only two can have, or only three."""
 
 _RECORD_OVERHEAD = 32
 """Bytes that TLS adds to a delta, at least."""
@@ -53,7 +53,7 @@ class Moderation:
 
     def __init__(self, sock: Any) -> None:
         self.gathering = False
-        """Whether the socket now tells only of two deltas."""
+        """Whether the socket now tells only of three deltas."""
         self._socket = sock
         self._gap = self._doubt = _DOUBT
         """Seconds between two reads, in the mean of late; and what that starts from after the next time of gathering: more
@@ -62,8 +62,6 @@ class Moderation:
         """Bytes of a single delta: the least that a read brought of late."""
         self._takes_all = type(sock).__module__ == "socket"
         """Whether a read takes all that there is: over TLS it takes one record, which has one delta."""
-        self._two = 0
-        """Bytes that the socket was to tell from."""
         self._token = weakref.ref(self, READERS.discard)  # who is dropped without a word leaves, too
         READERS.add(self._token)
 
@@ -73,7 +71,7 @@ class Moderation:
         A wait in vain that the socket's own timeout ends is the body's to notice; the kernel hands out what there is.
         """
         if self.gathering:
-            in_vain = self._takes_all and size < self._two
+            in_vain = self._takes_all and size < self._size_of(TWO_AT_LEAST)
             if in_vain or len(READERS) < CROWD:
                 self.end()
                 return True
@@ -84,9 +82,8 @@ class Moderation:
         if self._gap >= BRISK or self._single >= SMALL or len(READERS) < CROWD:
             return False
         self._gap, self._doubt = self._doubt, min(self._doubt * 2, _GREATEST_DOUBT)
-        self._two = int(self._single * TWO_AT_LEAST) + _RECORD_OVERHEAD
         with contextlib.suppress(OSError):  # a kernel that does not know how tells of every byte, as before
-            self._tell_from(self._two)
+            self._tell_from(self._size_of(THREE_AT_LEAST))
             self.gathering = True
         return self.gathering
 
@@ -99,6 +96,9 @@ class Moderation:
     def leave(self) -> None:
         """The stream is over."""
         READERS.discard(self._token)
+
+    def _size_of(self, deltas: float) -> int:
+        return int(self._single * deltas) + _RECORD_OVERHEAD
 
     def _tell_from(self, size: int) -> None:
         import socket
