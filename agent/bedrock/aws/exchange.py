@@ -1,4 +1,4 @@
-"""A request and its answer on a pooled connection, without urllib3's preparation for what cannot come: 4 % of a short turn.
+"""A request and its answer on a pooled connection, without urllib3's preparation for what cannot come.
 
 In comes a class of pools, out goes one whose `urlopen` does what urllib3's would do of a request as botocore makes it:
 to a path that needs no quoting, past no proxy, with a body in one piece, never repeated. Any other request is urllib3's,

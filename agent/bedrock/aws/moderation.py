@@ -1,12 +1,12 @@
-"""Fewer wake-ups where one process reads a crowd of brisk streams: a delta waits for the next one, briefly.
+"""Fewer wake-ups where one process reads a crowd of brisk streams: a delta waits for the next two, briefly.
 
 Each arrival wakes a thread, which has to get the interpreter's lock: with 50 streams of 500 deltas a second that costs
 more than all that is done with the delta, and the threads stand in line for it. What network cards do about interrupts
 helps here too (interrupt moderation): from `CROWD` streams on, and where the next delta is due within `BRISK`, the kernel
-is asked to wake the reader for three at once (SO_RCVLOWAT), or when `WINDOW` has passed. Of 50 such streams the slowest
-hundredth of the deltas came sooner for it (23 ms late before, 14 ms with it; bare boto3 82 ms: measured 2026-11-20), at two
-thirds of the CPU; over TLS, where each is a record that is read by itself, at nine tenths. A stream that is not one of a
-crowd, or not brisk, is never waited with.
+is asked to wake the reader for three at once (SO_RCVLOWAT), or when `WINDOW` has passed: less CPU, and the latest deltas
+come sooner, while the middle one comes later than if it were not waited with (`scripts/bench crowd-50 crowd-lag`). Over
+TLS each delta is a record that is read by itself, so that less is saved. A stream that is not one of a crowd, or not
+brisk, is never waited with.
 
 In comes a socket and what its reads brought; the waiting itself is the body's. Nothing is known here of what bytes mean.
 """
