@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BedrockError, CallInterruptedError, DeadlineExceededError, IdleTimeoutError
 from ..values import frozen
-from .moderation import CROWD, READERS, WINDOW, Moderation, can_be_moderated
 from .watchdog import watched
 
 if TYPE_CHECKING:
@@ -396,17 +395,11 @@ class SocketBody(Body):
         self._kernel_keeps_time = False
         self._read_timeout = self._armed = sock.gettimeout()
         self._since = 0.0
-        self._size = 0
-        """Bytes that the last read brought."""
-        self._moderation: Moderation | None = None
-        self._gathers = False
-        """Whether the socket tells only of three deltas at once."""
 
     def _next_bytes(self, since: float) -> bytes:
         data = b""
         while not (data or self._framing.ended):
             arrived = self._arrived(since)
-            self._size = len(arrived)
             if not arrived:
                 return self._end_of_input()
             try:
@@ -419,9 +412,7 @@ class SocketBody(Body):
 
     def _arrived(self, since: float) -> bytes:
         """What the socket gives, b"" where the peer has closed."""
-        fresh, gap, self._since = since != self._since, since - self._since, since
-        if fresh and (self._gathers or len(READERS) >= CROWD):
-            self._moderate(gap)
+        fresh, self._since = since != self._since, since
         started = since if fresh else monotonic()
         if not (fresh and self._steady):
             self._arm(started, fresh=fresh)
@@ -429,11 +420,11 @@ class SocketBody(Body):
             try:
                 return self._take() if self._take is not None else self._take_first()
             except BlockingIOError:  # how the kernel says that the wait is over
-                self._wait_on(started)
+                self._arm(started, fresh=False)
             except TimeoutError as error:
                 if error.errno is not None:  # the network's word, not the end of our wait
                     raise self._read_timed_out() from error
-                self._wait_on(started)
+                self._arm(started, fresh=False)
             except OSError as error:
                 raise _as_urllib3(error) from error
 
@@ -449,24 +440,8 @@ class SocketBody(Body):
             self._socket.settimeout(None)
             self._kernel_keeps_time = True
             self._limit(self._armed)
-        if can_be_moderated(self._socket):
-            self._moderation = Moderation(self._socket)
         self._take = _receiving(self._socket)
         return self._take()
-
-    def _moderate(self, gap: float) -> None:
-        """Wait for one delta or for three at a time, after what the last read brought."""
-        moderation = self._moderation
-        if moderation is not None and moderation.review(gap, self._size):
-            self._gathers = moderation.gathering
-            self._steady = False
-
-    def _wait_on(self, started: float) -> None:
-        """Nothing has come in the time that the socket was given."""
-        if self._gathers and self._moderation is not None:
-            self._moderation.end()
-            self._gathers = False
-        self._arm(started, fresh=False)
 
     def _limit(self, seconds: float | None) -> None:
         """Have a wait end after so many seconds; None: never."""
@@ -485,8 +460,6 @@ class SocketBody(Body):
             if left <= 0:
                 raise self._read_timed_out()
             wait = left if wait is None else min(left, wait)
-        if self._gathers:
-            wait = WINDOW if wait is None else min(WINDOW, wait)
         if wait != self._armed:
             self._limit(wait)
         self._steady = fresh and self._patience.constant
@@ -513,16 +486,8 @@ class SocketBody(Body):
             self._response.close()
             self._raw.release_conn()
 
-    def _let_go(self) -> None:
-        if self._moderation is not None:
-            self._moderation.leave()
-        super()._let_go()
-
     def _restore_socket(self) -> None:
         """Leave the socket as urllib3 knows it."""
-        if self._moderation is not None:
-            self._moderation.end()
-            self._moderation.leave()
         if self._kernel_keeps_time:
             self._limit(None)
             self._kernel_keeps_time = False
