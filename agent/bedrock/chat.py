@@ -177,20 +177,22 @@ def _events(
     feed, listener_of = accumulator.feed, watch.listeners.get
     ran_to_end = False
     try:
-        for raw_event in _until_closed(raw, accumulator, interrupted):
-            if alive is not None:
-                alive()
-            if check is not None and check():
-                interrupted.set()
-                return
-            for event in decode(raw_event):
-                feed(event)
-                listener = listener_of(type(event))
-                if listener is not None:
-                    listener(event)
-                yield event
-                if accumulator.fault is not None:
-                    raise _stream_fault(accumulator.fault, accumulator)
+        next_batch = _batches(raw)
+        while (batch := _until_closed(next_batch, raw, accumulator, interrupted)) is not None:
+            for raw_event in batch:
+                if alive is not None:
+                    alive()
+                if check is not None and check():
+                    interrupted.set()
+                    return
+                for event in decode(raw_event):
+                    feed(event)
+                    listener = listener_of(type(event))
+                    if listener is not None:
+                        listener(event)
+                    yield event
+                    if accumulator.fault is not None:
+                        raise _stream_fault(accumulator.fault, accumulator)
         if not interrupted.is_set():
             _prove_complete(accumulator)
         ran_to_end = True
@@ -211,24 +213,44 @@ def _answering(raw: Any, accumulator: Accumulator) -> str | None:
     return getattr(raw, "request_id", None) or accumulator.request_id
 
 
-def _until_closed(raw: Iterable[Any], accumulator: Accumulator, interrupted: threading.Event) -> Iterator[Any]:
-    """The raw events, faults with advice; one that only says that the caller closed the stream is no fault.
+NextBatch = Callable[[], Iterable[Any] | None]
+"""Gives the raw events that have come since it was last asked, one at least, or waits; None at the end."""
+
+
+def _batches(raw: Any) -> NextBatch:
+    """How to read raw events: as they arrive where the stream can tell (`aws.stream`), or else one by one."""
+    if hasattr(type(raw), "next_batch"):  # the type's: a mock has every attribute
+        return raw.next_batch  # type: ignore[no-any-return]
+    events = iter(raw)
+
+    def one() -> Iterable[Any] | None:
+        for event in events:
+            return (event,)
+        return None
+
+    return one
+
+
+def _until_closed(
+    next_batch: NextBatch, raw: Any, accumulator: Accumulator, interrupted: threading.Event
+) -> Iterable[Any] | None:
+    """The next raw events, faults with advice; one that only says that the caller closed the stream is no fault.
 
     Nor is one after the proof of completeness: all that is missing then is metadata, which the completion reports.
     """
     try:
-        yield from raw
+        return next_batch()
     except CallInterruptedError:
         interrupted.set()
     except Exception as error:
         if error is getattr(raw, "callers_own", None):
             raise
-        if interrupted.is_set():
-            return
-        if not accumulator.complete:
+        if not (interrupted.is_set() or accumulator.complete):
             annotate(error, classify(error).advice)
             raise
-        logger.warning("model=%s error=%s | broke off after the answer", accumulator.model, type(error).__name__)
+        if not interrupted.is_set():
+            logger.warning("model=%s error=%s | broke off after the answer", accumulator.model, type(error).__name__)
+    return None
 
 
 def _ask_while_silent(raw: Any, watch: Watch) -> None:

@@ -38,6 +38,13 @@ NOVA = "us.amazon.nova-pro-v1:0"
 REGION = "us-east-1"
 SECRET = "the answer is 42"
 QUESTION = "What does note.txt say?"
+TOO_LONG = Refusal("ValidationException", "Input is too long for requested model.")
+SUMMARY = "They counted to forty."
+HISTORY = [
+    {"role": role, "content": f"{said} {number}. " + "word " * 200}
+    for number in range(40)
+    for role, said in (("user", "Question"), ("assistant", "Answer"))
+]
 
 
 @pytest.fixture
@@ -110,6 +117,24 @@ def reading(note: Path) -> Callable[[RecordedRequest], Reply]:
         return Reply(Text(f"It says: {SECRET}." if found and len(results) == 2 else "The tools did not tell."))
 
     return answer
+
+
+def sums_up(request: RecordedRequest) -> Reply | Refusal:
+    """A service that finds every conversation too long until it holds the summary that the model was asked for."""
+    if "toolConfig" not in request.body:
+        return Reply(Text(SUMMARY))
+    return Reply(Text("It was long.")) if SUMMARY in str(request.messages) else TOO_LONG
+
+
+def was_made_shorter(fake: FakeBedrock, result: Mapping[str, Any]) -> bool:
+    """Whether Hermes had the conversation summed up, sent the rest of it with the summary, and gave the answer to that."""
+    too_long, to_sum_up, shorter = fake.requests
+    assert "Question 20." in str(too_long.messages)
+    assert "Question 20." in str(to_sum_up.messages)
+    assert "Question 20." not in str(shorter.messages)
+    assert QUESTION in str(shorter.messages[-1])
+    assert not refusals(fake)
+    return len(shorter.messages) < len(too_long.messages) and result["final_response"] == "It was long."
 
 
 def operations(fake: FakeBedrock) -> list[str]:
@@ -213,7 +238,7 @@ def test_a_context_overflow_is_taken_for_one(world: Any) -> None:
 
     from agent.error_classifier import classify_api_error
 
-    with world([Refusal("ValidationException", "Input is too long for requested model.")]):
+    with world([TOO_LONG]):
         client = bedrock_adapter._get_bedrock_runtime_client(REGION)
         with pytest.raises(ClientError) as caught:
             bedrock_adapter.call_converse(REGION, CLAUDE, [{"role": "user", "content": "Hi"}])
@@ -221,21 +246,23 @@ def test_a_context_overflow_is_taken_for_one(world: Any) -> None:
     assert "context_overflow" in str(classify_api_error(caught.value, provider="bedrock", model=CLAUDE))
 
 
-def test_a_conversation_that_is_too_long_is_made_shorter(world: Any, note: Path) -> None:
-    answer = reading(note)
-    too_long = iter([Refusal("ValidationException", "Input is too long for requested model.")])
-    history = [
-        message
-        for number in range(40)
-        for message in (
-            {"role": "user", "content": f"Question {number}? " + "word " * 200},
-            {"role": "assistant", "content": f"Answer {number}. " + "word " * 200},
-        )
-    ]
-    with world(lambda request: next(too_long, None) or answer(request)) as fake:
-        result = make_agent(NOVA).run_conversation(QUESTION, conversation_history=history)
-    assert result["final_response"] == f"It says: {SECRET}."
-    assert len(fake.requests[-1].messages) < len(fake.requests[0].messages)
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_conversation_that_is_too_long_is_made_shorter(world: Any, whole: bool) -> None:
+    with world(sums_up) as fake:
+        agent_loop = make_agent(NOVA)
+        agent_loop._disable_streaming = whole
+        result = agent_loop.run_conversation(QUESTION, conversation_history=HISTORY)
+    assert was_made_shorter(fake, result)
+    assert operations(fake) == ["converse" if whole else "converse-stream", "converse"] + [operations(fake)[0]]
+
+
+def test_a_conversation_with_claude_is_summed_up_by_the_model_that_is_set_for_it(world: Any, tmp_path: Path) -> None:
+    with world(sums_up) as fake:
+        by_nova = {"auxiliary": {"compression": {"provider": "bedrock", "model": NOVA}}}
+        (tmp_path / ".hermes" / "config.yaml").write_text(json.dumps(by_nova), encoding="utf-8")
+        result = make_agent(CLAUDE).run_conversation(QUESTION, conversation_history=HISTORY)
+    assert was_made_shorter(fake, result)
+    assert [request.model_id for request in fake.requests] == [CLAUDE, NOVA, CLAUDE]
 
 
 def test_an_interrupt_ends_the_stream_and_its_connection(world: Any) -> None:

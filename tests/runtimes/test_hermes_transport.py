@@ -5,8 +5,10 @@ It runs in Hermes's environment, beside `test_hermes` (`scripts/test-hermes`); a
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,16 @@ import pytest
 if "VENDORED_ADAPTER" not in os.environ:
     pytest.skip("Hermes Agent is not installed here; scripts/test-hermes has it", allow_module_level=True)
 
-from .test_hermes import CLAUDE, QUESTION, SECRET, note, reading  # noqa: F401 - `note` is a fixture
+from .test_hermes import (
+    CLAUDE,
+    HISTORY,
+    QUESTION,
+    SECRET,
+    note,  # noqa: F401 - a fixture
+    reading,
+    sums_up,
+    was_made_shorter,
+)
 
 # isort: split
 # Only now is `agent` Hermes's package with ours before it.
@@ -29,28 +40,53 @@ pytestmark = [
     pytest.mark.filterwarnings("default"),  # and its warnings are its own
 ]
 
+Plug = Callable[[FakeBedrock], str]
+
+OVERFLOWS = [
+    "Input is too long for requested model.",
+    "input length and `max_tokens` exceed context limit: 199846 + 8192 > 200000",
+    "The model returned the following errors: prompt is too long: 203470 tokens > 200000 maximum",
+    "too many total text bytes: 26000000 > 25000000",
+]
+
 
 @pytest.fixture(params=["transport", "server"])
-def play(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Callable[..., Any]]:
-    """Runs one conversation of Hermes on a stand-in; gives the stand-in and the result."""
+def plug(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Plug]:
+    """Puts HTTP clients of ours into Hermes, or starts our server; gives the address that Hermes is told."""
+    from agent import auxiliary_client, process_bootstrap
     from run_agent import AIAgent
 
     (tmp_path / ".hermes").mkdir()
     monkeypatch.setenv("HERMES_HOME", str(tmp_path / ".hermes"))
+    monkeypatch.setattr(auxiliary_client, "_client_cache", {})
 
-    def converse(script: Any, *, whole: bool = False, **options: Any) -> tuple[FakeBedrock, Any]:
+    def plugged(fake: FakeBedrock) -> str:
+        stage = Stage(fake)
+        if request.param == "server":
+            return stage.address()
+        ours, ours_async = stage.sync_http(), stage.async_http()
+        monkeypatch.setattr(AIAgent, "_build_keepalive_http_client", staticmethod(lambda *_, **__: ours))
+        monkeypatch.setattr(
+            process_bootstrap,
+            "build_keepalive_http_client",
+            lambda *_, async_mode=False, **__: ours_async if async_mode else ours,
+        )
+        return BASE_URL
+
+    yield plugged
+    close_servers()
+
+
+@pytest.fixture
+def play(plug: Plug) -> Callable[..., Any]:
+    """Runs one conversation of Hermes on a stand-in; gives the stand-in and the result."""
+    from run_agent import AIAgent
+
+    def converse(script: Any, *, whole: bool = False, history: Any = None, **options: Any) -> tuple[FakeBedrock, Any]:
         with FakeBedrock(script) as fake:
-            stage = Stage(fake)
-            if request.param == "transport":
-                address, shared = BASE_URL, stage.sync_http()
-                monkeypatch.setattr(AIAgent, "_build_keepalive_http_client", staticmethod(lambda *_, **__: shared))
-            else:
-                address = stage.address()
             hermes = AIAgent(
                 provider="custom",
-                base_url=address,
+                base_url=plug(fake),
                 api_key="unused",
                 model=CLAUDE,
                 enabled_toolsets=["file"],
@@ -62,10 +98,9 @@ def play(
                 **options,
             )
             hermes._disable_streaming = whole
-            return fake, hermes.run_conversation(QUESTION)
+            return fake, hermes.run_conversation(QUESTION, conversation_history=history)
 
-    yield converse
-    close_servers()
+    return converse
 
 
 @pytest.mark.parametrize("whole", [False, True])
@@ -86,7 +121,7 @@ def _has_results(request: RecordedRequest) -> bool:
     return any("toolResult" in block for turn in request.messages for block in turn["content"])
 
 
-@pytest.mark.parametrize("play", ["transport"], indirect=True)
+@pytest.mark.parametrize("plug", ["transport"], indirect=True)
 def test_hermes_closes_its_clients_and_not_our_connections(play: Any, note: Path) -> None:  # noqa: F811
     fake, _ = play(reading(note))
     assert len(fake.requests) > 1
@@ -109,32 +144,51 @@ def test_throttling_is_waited_out(play: Any, note: Path) -> None:  # noqa: F811
     assert result["final_response"] == f"It says: {SECRET}."
 
 
-def test_a_context_overflow_is_taken_for_one() -> None:
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_conversation_that_is_too_long_is_made_shorter(play: Any, whole: bool) -> None:
+    fake, result = play(sums_up, whole=whole, history=HISTORY)
+    assert was_made_shorter(fake, result)
+    assert {request.model_id for request in fake.requests} == {CLAUDE}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_context_overflow_is_taken_for_one_however_the_service_says_it(plug: Plug, stream: bool) -> None:
     import openai
 
     from agent.error_classifier import classify_api_error
+    from agent.model_metadata import is_output_cap_error
+    from run_agent import AIAgent
 
-    with FakeBedrock([Refusal("ValidationException", "Input is too long for requested model.")]) as fake:
-        client = openai.OpenAI(api_key="unused", base_url=BASE_URL, http_client=Stage(fake).sync_http())
-        with pytest.raises(openai.BadRequestError) as caught:
-            client.chat.completions.create(model=CLAUDE, messages=[{"role": "user", "content": "Hi"}])
-    assert "context_overflow" in str(classify_api_error(caught.value, provider="custom", model=CLAUDE))
+    with FakeBedrock([Refusal("ValidationException", said) for said in OVERFLOWS]) as fake:
+        address = plug(fake)
+        shared = AIAgent._build_keepalive_http_client(address)
+        client = openai.OpenAI(api_key="unused", base_url=address, http_client=shared, max_retries=0)
+        for said in OVERFLOWS:
+            with pytest.raises(openai.BadRequestError, match=re.escape(said)) as caught:
+                client.chat.completions.create(
+                    model=CLAUDE, messages=[{"role": "user", "content": "Hi"}], stream=stream
+                )
+            verdict = classify_api_error(caught.value, provider="custom", model=CLAUDE)
+            assert (verdict.reason.value, verdict.should_compress) == ("context_overflow", True), said
+            assert not is_output_cap_error(str(caught.value).lower()), said
 
 
-def test_an_object_for_a_plugin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from agent import auxiliary_client
+def _answered_later(plugin: Any, **asked: Any) -> Any:
+    return asyncio.run(plugin.acomplete_structured(**asked))
+
+
+@pytest.mark.parametrize("answered", [lambda plugin, **asked: plugin.complete_structured(**asked), _answered_later])
+def test_an_object_for_a_plugin(plug: Plug, tmp_path: Path, answered: Any) -> None:
     from agent.plugin_llm import PluginLlm, PluginLlmTextInput
 
-    monkeypatch.setattr(auxiliary_client, "_client_cache", {})
-    home = tmp_path / ".hermes"
-    home.mkdir()
-    monkeypatch.setenv("HERMES_HOME", str(home))
     with FakeBedrock(['{"name": "Graz"}']) as fake:
-        model = {"provider": "custom", "base_url": Stage(fake).address(), "api_key": "unused", "default": CLAUDE}
-        (home / "config.yaml").write_text(json.dumps({"model": model}), encoding="utf-8")
-        answer = PluginLlm(plugin_id="cities").complete_structured(
-            instructions="Which city?", input=[PluginLlmTextInput(text="It is on the Mur.")], json_schema=SCHEMA
+        model = {"provider": "custom", "base_url": plug(fake), "api_key": "unused", "default": CLAUDE}
+        (tmp_path / ".hermes" / "config.yaml").write_text(json.dumps({"model": model}), encoding="utf-8")
+        answer = answered(
+            PluginLlm(plugin_id="cities"),
+            instructions="Which city?",
+            input=[PluginLlmTextInput(text="It is on the Mur.")],
+            json_schema=SCHEMA,
         )
-    close_servers()
     assert answer.parsed == {"name": "Graz"}
     assert "outputConfig" in fake.requests[0].body

@@ -344,21 +344,6 @@ def _portions(raw: Any) -> Iterator[bytes]:
     return portions
 
 
-def _receiving(sock: socket.socket) -> Callable[[], bytes]:
-    """`sock.recv` into a buffer that stays.
-
-    One that comes and goes with every event, in many threads, leaves the process fragmented: after a few hundred streams
-    in 50 threads it was 14 MB larger (glibc 2.36).
-    """
-    buffer = bytearray(RECEIVE_SIZE)
-    view, receive = memoryview(buffer), sock.recv_into
-
-    def take() -> bytes:
-        return bytes(view[: receive(buffer)])
-
-    return take
-
-
 def kernel_can_keep_time(sock: Any) -> bool:
     """Whether the kernel can end this thread's waits on the socket: a plain one of the standard library, on Linux.
 
@@ -391,7 +376,10 @@ class SocketBody(Body):
         self._buffered: io.BufferedReader | None = buffered
         self._socket = sock
         self._framing = _framing(raw)
-        self._take: Callable[[], bytes] | None = None
+        self._buffer: memoryview | None = None
+        """Stays for as long as the socket is read from: buffers that come and go with every event, in many threads, leave
+        the process fragmented (14 MB after a few hundred streams in 50 threads, glibc 2.36)."""
+        self._receive_into = sock.recv_into
         self._kernel_keeps_time = False
         self._read_timeout = self._armed = sock.gettimeout()
         self._since = 0.0
@@ -417,8 +405,9 @@ class SocketBody(Body):
         if not (fresh and self._steady):
             self._arm(started, fresh=fresh)
         while True:
+            buffer = self._buffer
             try:
-                return self._take() if self._take is not None else self._take_first()
+                return self._first() if buffer is None else bytes(buffer[: self._receive_into(buffer)])
             except BlockingIOError:  # how the kernel says that the wait is over
                 self._arm(started, fresh=False)
             except TimeoutError as error:
@@ -428,7 +417,7 @@ class SocketBody(Body):
             except OSError as error:
                 raise _as_urllib3(error) from error
 
-    def _take_first(self) -> bytes:
+    def _first(self) -> bytes:
         """What was read together with the headers, or else whatever comes first; the buffer is empty after it.
 
         A timeout here spoils the buffer's file, which nobody asks any more: from then on the socket itself is read.
@@ -440,8 +429,8 @@ class SocketBody(Body):
             self._socket.settimeout(None)
             self._kernel_keeps_time = True
             self._limit(self._armed)
-        self._take = _receiving(self._socket)
-        return self._take()
+        self._buffer = buffer = memoryview(bytearray(RECEIVE_SIZE))
+        return bytes(buffer[: self._receive_into(buffer)])
 
     def _limit(self, seconds: float | None) -> None:
         """Have a wait end after so many seconds; None: never."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,9 @@ class HeldStream:
 
     def __init__(self, stream: Any, call: Call, open_again: Callable[[Call], Answer]) -> None:
         self._stream = self._proof = stream
+        self._source: Any = None
+        """What batches of the stream of now are read from, once they are."""
+        self._batch: Iterator[Event] = iter(())
         self._call = call
         self._journey = journey = call.journey
         self._open_again = open_again
@@ -108,55 +112,79 @@ class HeldStream:
             self._journey.close()
             stream = self._stream
         stream.close()
+        _empty(self._batch)
 
     def __iter__(self) -> Iterator[Event]:
         """The events as botocore gives them; leaving the loop early closes the stream."""
         try:
-            while not self._ended:
-                try:
-                    source = self._source()
-                    for event in self._opening(source):
-                        yield event
-                        if self._closed():
-                            break
-                    yield from source
-                    self._end()
-                except Exception as error:
-                    if not self._replaced(error):
-                        raise
+            yield from self._batch
+            while self.next_batch() is not None:
+                yield from self._batch
         finally:
             if not self._ended:
                 self.close()
 
+    def next_batch(self) -> Iterator[Event] | None:
+        """The events that have come since the last batch, waited for if there are none; None at the end.
+
+        For a reader in the same thread that takes all of them. What `close()` finds of a batch, it takes away.
+        """
+        while not self._ended:
+            try:
+                return self._next_batch()
+            except Exception as error:
+                if not self._replaced(error):
+                    raise
+        return None
+
     # --- reading --------------------------------------------------------------------------------------------------
+
+    def _next_batch(self) -> Iterator[Event] | None:
+        batch = self._read() if self._shown else self._opening()
+        if batch is None:
+            self._end()
+        return batch
 
     def _end(self) -> None:
         if not self.message_stopped and not self._closed():
             raise self._truncated()
         self._ended = True
 
-    def _source(self) -> Iterator[Event]:
-        source: Iterator[Event] = iter(self._stream)
-        self._proof = self._stream
-        if not hasattr(self._stream, "message_stopped"):
-            self._proof = source = _Proving(source)
+    def _read(self) -> Iterator[Event] | None:
+        if self._source is None:
+            self._find_source()
+        batch: Iterator[Event] | None = self._source.next_batch()
+        if batch is None:
+            return None
         if self._told is None:
-            return source
-        continued = self._told.continued(source) if self._continues else source
-        return self._told.noting(continued)
+            self._batch = batch
+            return batch
+        continued = self._told.continued(batch) if self._continues else batch
+        return self._handed_out(self._told.noted(continued))
 
-    def _opening(self, source: Iterator[Event]) -> list[Event]:
-        """What shows that a stream works: messageStart together with what follows it; nothing where that was shown."""
-        if self._shown:
-            return []
+    def _handed_out(self, events: list[Event]) -> Iterator[Event]:
+        """A batch of which `close()` takes away what was not delivered, also if it came just before."""
+        self._batch = batch = iter(events)
+        if self._closed():
+            _empty(batch)
+        return batch
+
+    def _find_source(self) -> None:
+        stream = self._stream
+        self._source = stream if hasattr(stream, "next_batch") else _OneByOne(stream)
+        self._proof = stream if hasattr(stream, "message_stopped") else self._source
+
+    def _opening(self) -> Iterator[Event]:
+        """What shows that a stream works: messageStart together with what follows it."""
         held = list(self._marks)
-        for event in source:
-            self._begun = True
-            held.append(event)
-            if "messageStart" not in event:
+        while (batch := self._read()) is not None:
+            for event in batch:
+                self._begun = True
+                held.append(event)
+            if any("messageStart" not in event for event in held[len(self._marks) :]):
                 self._marks = []
                 self._shown = True
-                return held
+                return self._handed_out(held)
         raise self._truncated()
 
     def _closed(self) -> bool:
@@ -208,6 +236,7 @@ class HeldStream:
         with self._changing:
             if not self._closed():
                 self._stream, stream = stream, self._stream
+                self._source = None
         stream.close()  # the one that failed, which botocore's own would leave open, or the one that came too late
         if self._closed():
             raise CallInterruptedError("the stream was closed before its end")
@@ -252,21 +281,24 @@ _RESUMES: dict[str, Callable[[HeldStream, Call], tuple[str, Call] | None]] = {
 }
 
 
-class _Proving:
-    """Events of a stream that cannot say itself whether messageStop was there (botocore's own)."""
+def _empty(batch: Iterator[Event]) -> None:
+    deque(batch, maxlen=0)
 
-    def __init__(self, events: Iterator[Event]) -> None:
-        self._events = events
+
+class _OneByOne:
+    """A stream that has no batches, and cannot say itself whether messageStop was there (botocore's own)."""
+
+    def __init__(self, stream: Iterable[Event]) -> None:
+        self._events = iter(stream)
         self.message_stopped = False
 
-    def __iter__(self) -> Iterator[Event]:
-        return self
-
-    def __next__(self) -> Event:
-        event = next(self._events)
-        if "messageStop" in event:
-            self.message_stopped = True
-        return event
+    def next_batch(self) -> Iterator[Event] | None:
+        """The next event; None at the end."""
+        for event in self._events:
+            if "messageStop" in event:
+                self.message_stopped = True
+            return iter((event,))
+        return None
 
 
 class _Told:
@@ -283,15 +315,16 @@ class _Told:
         """All text, or "" where there was more than that."""
         return "".join(self._pieces) if self._only_text else ""
 
-    def noting(self, events: Iterable[Event]) -> Iterator[Event]:
+    def noted(self, events: Iterable[Event]) -> list[Event]:
         """The events, of which note is taken before they are told."""
-        for event in events:
+        told = list(events)
+        for event in told:
             delta = (event.get("contentBlockDelta") or {}).get("delta")
             if delta is not None:
                 self._note(event["contentBlockDelta"], delta)
             elif "contentBlockStart" in event:
                 self._only_text = False
-            yield event
+        return told
 
     def _note(self, event: Event, delta: Event) -> None:
         self._block = event.get("contentBlockIndex", self._block)
@@ -311,7 +344,7 @@ class _Told:
 
         The message has begun already, the blocks count on, and blanks that were told at the break are not told again.
         """
-        shift, blank = self._next_block, self._blank
+        shift = self._next_block
         for event in events:
             if "messageStart" in event:
                 continue
@@ -321,8 +354,8 @@ class _Told:
                 yield event  # one that tells of no block, or that nobody knows
                 continue
             moved = {**payload, "contentBlockIndex": index + shift}
-            if blank and "text" in (moved.get("delta") or {}):
-                blank, moved["delta"] = _without_blank(blank, moved["delta"])
+            if self._blank and "text" in (moved.get("delta") or {}):
+                self._blank, moved["delta"] = _without_blank(self._blank, moved["delta"])
             yield {name: moved}
 
 

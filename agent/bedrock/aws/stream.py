@@ -95,6 +95,8 @@ class FastStream:
         self.request_id = request_id
         self._decoder = decoder
         self._batch: Iterator[Event] = iter(())
+        self._kept: list[Event] = []
+        """Events that `get_initial_response` met while it looked for another message."""
         self._ended = False
         self._patience = patience
         self._body = open_body(raw)
@@ -129,27 +131,48 @@ class FastStream:
     def __iter__(self) -> Iterator[Event]:
         """The events as botocore gives them; leaving the loop early closes the stream."""
         try:
-            while True:
+            yield from self._batch
+            while self.next_batch() is not None:
                 yield from self._batch
-                if not self._refill():
-                    return
         finally:
             if not self._ended:
                 self._body.close()
+
+    def next_batch(self) -> Iterator[Event] | None:
+        """The events that have come since the last batch, waited for if there are none; None at the end.
+
+        For a reader in the same thread that takes all of them: one step per arrival, none per event. What `close()` finds
+        of a batch, it takes away.
+        """
+        if self._kept:
+            self._batch, self._kept = iter(self._kept), []
+            return self._batch
+        if self._ended:
+            return None
+        try:
+            return self._arrived()
+        except BaseException as error:
+            self._give_up(error)
+            raise
+
+    def _give_up(self, error: BaseException) -> None:
+        self._body.close()
+        if isinstance(error, BedrockError):
+            error.request_id = self.request_id
 
     def close(self) -> None:
         """End the stream now, from whichever thread: whoever waits for its next event gets CallInterruptedError."""
         if not self._ended:
             self._body.close()
-            deque(self._batch, maxlen=0)  # what was decoded and not delivered goes with it
+            _empty(self._batch)
 
     def get_initial_response(self) -> Any:
         """The first message, if it is an initial-response (which Bedrock does not send); events are kept for later."""
         from botocore.eventstream import EventStreamBuffer, NoInitialResponseError
 
         messages: Any = EventStreamBuffer()
-        while data := self._receive(monotonic()):
-            self._batch = iter([*self._batch, *self._decoder.feed(data)])
+        while data := self._receive():
+            self._kept += self._decoder.feed(data)
             messages.add_data(data)
             for message in messages:
                 if message.headers.get(":event-type") == "initial-response":
@@ -157,36 +180,36 @@ class FastStream:
                 raise NoInitialResponseError
         raise NoInitialResponseError
 
-    def _refill(self) -> bool:
-        """Wait until there are events to deliver; False at the end."""
-        if self._ended:
-            return False
-        since = monotonic()
-        while self._decoder.failure is None:
-            data = self._receive(since)
+    def _receive(self) -> bytes:
+        try:
+            return self._body.receive(monotonic())
+        except BedrockError as error:
+            self._give_up(error)
+            raise
+
+    def _arrived(self) -> Iterator[Event] | None:
+        """Wait until there are events to deliver."""
+        since, decoder, body = monotonic(), self._decoder, self._body
+        while decoder.failure is None:
+            data = body.receive(since)
             if not data:
                 self._end()
-                return False
-            events = self._decoder.feed(data)
+                return None
+            events = decoder.feed(data)
             if events:
-                self._body.begin()
-                self._batch = iter(events)
-                if self._decoder.message_stopped and not self._body.over:
+                body.begin()
+                if decoder.message_stopped and not body.over:
                     self._wait_briefly()
-                return True
-        raise self._error(self._decoder.failure)
+                self._batch = batch = iter(events)
+                if body.closed:
+                    _empty(batch)
+                return batch
+        raise self._error(decoder.failure)
 
     def _wait_briefly(self) -> None:
         """The answer is complete: for its metadata nobody waits as long as for a model that thinks."""
         idle = self._patience.idle_timeout
         self.watch(idle_timeout=min(idle, METADATA_TIMEOUT) if idle else METADATA_TIMEOUT)
-
-    def _receive(self, since: float) -> bytes:
-        try:
-            return self._body.receive(since)
-        except BedrockError as error:
-            error.request_id = self.request_id
-            raise
 
     def _end(self) -> None:
         self._ended = True
@@ -213,6 +236,11 @@ class FastStream:
         raised = copy(failure)  # the decoder keeps its own: with a traceback, it would tie the stream into a knot
         raised.request_id = self.request_id
         return raised
+
+
+def _empty(batch: Iterator[Event]) -> None:
+    """Take away what was decoded and not delivered."""
+    deque(batch, maxlen=0)
 
 
 def _close_quietly(body: Body) -> None:
