@@ -226,7 +226,8 @@ class Body:
         self._process = os.getpid()
         self._raw = raw
         self._patience = NO_HURRY
-        self._begun = False
+        self.begun = False
+        """Whether there was an event."""
         self._steady = False
         """Whether nothing has to be prepared for a wait that begins now."""
         self._over = False
@@ -252,9 +253,8 @@ class Body:
 
     def begin(self) -> None:
         """Take note of the first event: from now on silence counts."""
-        if not self._begun:
-            self._begun = True
-            self._steady = False
+        self.begun = True
+        self._steady = False
 
     def receive(self, since: float) -> bytes:
         """Body bytes as soon as there are some, b"" at the end; `since` is when the wait for an event began."""
@@ -327,7 +327,7 @@ class PlainBody(Body):
 
     def _next_bytes(self, since: float) -> bytes:
         data = next(self._portions, b"")
-        self._patience.wait(monotonic(), since if self._begun else None)
+        self._patience.wait(monotonic(), since if self.begun else None)
         self._over = not data
         return data
 
@@ -443,7 +443,7 @@ class SocketBody(Body):
     def _arm(self, started: float, *, fresh: bool) -> None:
         """Give the socket the timeout after which patience has to be asked again; raises where it is over."""
         now = started if fresh else monotonic()
-        wait = self._patience.wait(now, self._since if self._begun else None)
+        wait = self._patience.wait(now, self._since if self.begun else None)
         if self._read_timeout is not None:
             left = started + self._read_timeout - now
             if left <= 0:

@@ -62,6 +62,8 @@ class HeldStream:
         self._begun = False
         """Whether the stream of now has told anything, be it only that the message begins."""
         self._shown = False
+        self._hands_on = False
+        """Whether batches go on as they come."""
         self._ended = False
         self._marks: list[Event] = []
         self._told: _Told | None = _Told() if journey.options.resume == "continue" else None
@@ -131,19 +133,21 @@ class HeldStream:
         """
         while not self._ended:
             try:
-                return self._next_batch()
+                batch: Iterator[Event] | None = self._source.next_batch() if self._hands_on else self._prepared()
+                if batch is None:
+                    self._end()
             except Exception as error:
                 if not self._replaced(error):
                     raise
+            else:
+                self._batch = batch or self._batch
+                return batch
         return None
 
     # --- reading --------------------------------------------------------------------------------------------------
 
-    def _next_batch(self) -> Iterator[Event] | None:
-        batch = self._read() if self._shown else self._opening()
-        if batch is None:
-            self._end()
-        return batch
+    def _prepared(self) -> Iterator[Event] | None:
+        return self._read() if self._shown else self._opening()
 
     def _end(self) -> None:
         if not self.message_stopped and not self._closed():
@@ -154,10 +158,7 @@ class HeldStream:
         if self._source is None:
             self._find_source()
         batch: Iterator[Event] | None = self._source.next_batch()
-        if batch is None:
-            return None
-        if self._told is None:
-            self._batch = batch
+        if self._told is None or batch is None:
             return batch
         continued = self._told.continued(batch) if self._continues else batch
         return self._handed_out(self._told.noted(continued))
@@ -184,6 +185,7 @@ class HeldStream:
             if any("messageStart" not in event for event in held[len(self._marks) :]):
                 self._marks = []
                 self._shown = True
+                self._hands_on = self._told is None
                 return self._handed_out(held)
         raise self._truncated()
 
@@ -249,7 +251,7 @@ class HeldStream:
         if prepared is None or try_again(call, error, failure) is None:
             return None
         how, again = prepared
-        self._shown = False
+        self._shown = self._hands_on = False
         self._marks = [{how: {"attempt": self._journey.record.attempts + 1, "reason": failure.kind}}]
         logger.warning("model=%s kind=%s | %s after output began", call.model, failure.kind, how)
         return again

@@ -149,11 +149,31 @@ class FastStream:
             return self._batch
         if self._ended:
             return None
+        since, decoder, body = monotonic(), self._decoder, self._body
         try:
-            return self._arrived()
+            while decoder.failure is None:
+                data = body.receive(since)
+                if not data:
+                    self._end()
+                    return None
+                events = decoder.feed(data)
+                if events:
+                    return self._handed_out(events)
+            raise self._error(decoder.failure)
         except BaseException as error:
             self._give_up(error)
             raise
+
+    def _handed_out(self, events: list[Event]) -> Iterator[Event]:
+        body = self._body
+        if not body.begun:
+            body.begin()
+        if self._decoder.message_stopped and not body.over:
+            self._wait_briefly()
+        self._batch = batch = iter(events)
+        if body.closed:
+            _empty(batch)
+        return batch
 
     def _give_up(self, error: BaseException) -> None:
         self._body.close()
@@ -186,25 +206,6 @@ class FastStream:
         except BedrockError as error:
             self._give_up(error)
             raise
-
-    def _arrived(self) -> Iterator[Event] | None:
-        """Wait until there are events to deliver."""
-        since, decoder, body = monotonic(), self._decoder, self._body
-        while decoder.failure is None:
-            data = body.receive(since)
-            if not data:
-                self._end()
-                return None
-            events = decoder.feed(data)
-            if events:
-                body.begin()
-                if decoder.message_stopped and not body.over:
-                    self._wait_briefly()
-                self._batch = batch = iter(events)
-                if body.closed:
-                    _empty(batch)
-                return batch
-        raise self._error(decoder.failure)
 
     def _wait_briefly(self) -> None:
         """The answer is complete: for its metadata nobody waits as long as for a model that thinks."""

@@ -94,6 +94,8 @@ class Decoder:
             block = self._arrivals.delta(next(iter(delta), "text"))
         if len(delta) == 1:
             [member] = delta
+            if member == "text":
+                return (TextDelta(block, delta[member]),)
             decode = _DELTAS.get(member)
             if decode is not None:
                 return decode(block, delta[member])
