@@ -40,7 +40,7 @@ SECRET = "the answer is 42"
 QUESTION = "What does note.txt say?"
 TOO_LONG = Refusal("ValidationException", "Input is too long for requested model.")
 SUMMARY = "They counted to forty."
-HISTORY = [
+HISTORY: list[Any] = [
     {"role": role, "content": f"{said} {number}. " + "word " * 200}
     for number in range(40)
     for role, said in (("user", "Question"), ("assistant", "Answer"))
@@ -126,15 +126,16 @@ def sums_up(request: RecordedRequest) -> Reply | Refusal:
     return Reply(Text("It was long.")) if SUMMARY in str(request.messages) else TOO_LONG
 
 
-def was_made_shorter(fake: FakeBedrock, result: Mapping[str, Any]) -> bool:
-    """Whether Hermes had the conversation summed up, sent the rest of it with the summary, and gave the answer to that."""
+def assert_made_shorter(fake: FakeBedrock, result: Mapping[str, Any]) -> None:
+    """Hermes had the conversation summed up, sent the rest of it with the summary, and gave the answer to that."""
     too_long, to_sum_up, shorter = fake.requests
     assert "Question 20." in str(too_long.messages)
     assert "Question 20." in str(to_sum_up.messages)
     assert "Question 20." not in str(shorter.messages)
     assert QUESTION in str(shorter.messages[-1])
+    assert len(shorter.messages) < len(too_long.messages)
+    assert result["final_response"] == "It was long."
     assert not refusals(fake)
-    return len(shorter.messages) < len(too_long.messages) and result["final_response"] == "It was long."
 
 
 def operations(fake: FakeBedrock) -> list[str]:
@@ -252,8 +253,21 @@ def test_a_conversation_that_is_too_long_is_made_shorter(world: Any, whole: bool
         agent_loop = make_agent(NOVA)
         agent_loop._disable_streaming = whole
         result = agent_loop.run_conversation(QUESTION, conversation_history=HISTORY)
-    assert was_made_shorter(fake, result)
-    assert operations(fake) == ["converse" if whole else "converse-stream", "converse"] + [operations(fake)[0]]
+    assert_made_shorter(fake, result)
+    turn = "converse" if whole else "converse-stream"
+    assert operations(fake) == [turn, "converse", turn]
+
+
+def test_what_hermes_asks_of_claude_on_the_side_goes_by_the_sdk_of_anthropic(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from agent.auxiliary_client import AnthropicAuxiliaryClient, resolve_provider_client
+
+    with world([]):
+        monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "not-a-token")
+        client, _ = resolve_provider_client("bedrock", CLAUDE)
+    assert isinstance(client, AnthropicAuxiliaryClient)
+    client.close()
 
 
 def test_a_conversation_with_claude_is_summed_up_by_the_model_that_is_set_for_it(world: Any, tmp_path: Path) -> None:
@@ -261,7 +275,7 @@ def test_a_conversation_with_claude_is_summed_up_by_the_model_that_is_set_for_it
         by_nova = {"auxiliary": {"compression": {"provider": "bedrock", "model": NOVA}}}
         (tmp_path / ".hermes" / "config.yaml").write_text(json.dumps(by_nova), encoding="utf-8")
         result = make_agent(CLAUDE).run_conversation(QUESTION, conversation_history=HISTORY)
-    assert was_made_shorter(fake, result)
+    assert_made_shorter(fake, result)
     assert [request.model_id for request in fake.requests] == [CLAUDE, NOVA, CLAUDE]
 
 

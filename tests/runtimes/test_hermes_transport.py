@@ -23,10 +23,10 @@ from .test_hermes import (
     HISTORY,
     QUESTION,
     SECRET,
+    assert_made_shorter,
     note,  # noqa: F401 - a fixture
     reading,
     sums_up,
-    was_made_shorter,
 )
 
 # isort: split
@@ -53,12 +53,12 @@ OVERFLOWS = [
 @pytest.fixture(params=["transport", "server"])
 def plug(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Plug]:
     """Puts HTTP clients of ours into Hermes, or starts our server; gives the address that Hermes is told."""
-    from agent import auxiliary_client, process_bootstrap
     from run_agent import AIAgent
+
+    from agent import auxiliary_client, process_bootstrap
 
     (tmp_path / ".hermes").mkdir()
     monkeypatch.setenv("HERMES_HOME", str(tmp_path / ".hermes"))
-    monkeypatch.setattr(auxiliary_client, "_client_cache", {})
 
     def plugged(fake: FakeBedrock) -> str:
         stage = Stage(fake)
@@ -74,6 +74,7 @@ def plug(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_pa
         return BASE_URL
 
     yield plugged
+    auxiliary_client.shutdown_cached_clients()
     close_servers()
 
 
@@ -147,30 +148,29 @@ def test_throttling_is_waited_out(play: Any, note: Path) -> None:  # noqa: F811
 @pytest.mark.parametrize("whole", [False, True])
 def test_a_conversation_that_is_too_long_is_made_shorter(play: Any, whole: bool) -> None:
     fake, result = play(sums_up, whole=whole, history=HISTORY)
-    assert was_made_shorter(fake, result)
+    assert_made_shorter(fake, result)
     assert {request.model_id for request in fake.requests} == {CLAUDE}
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_context_overflow_is_taken_for_one_however_the_service_says_it(plug: Plug, stream: bool) -> None:
     import openai
+    from run_agent import AIAgent
 
     from agent.error_classifier import classify_api_error
-    from agent.model_metadata import is_output_cap_error
-    from run_agent import AIAgent
+    from agent.model_metadata import is_output_cap_error, parse_available_output_tokens_from_error
 
     with FakeBedrock([Refusal("ValidationException", said) for said in OVERFLOWS]) as fake:
         address = plug(fake)
         shared = AIAgent._build_keepalive_http_client(address)
-        client = openai.OpenAI(api_key="unused", base_url=address, http_client=shared, max_retries=0)
-        for said in OVERFLOWS:
-            with pytest.raises(openai.BadRequestError, match=re.escape(said)) as caught:
-                client.chat.completions.create(
-                    model=CLAUDE, messages=[{"role": "user", "content": "Hi"}], stream=stream
-                )
-            verdict = classify_api_error(caught.value, provider="custom", model=CLAUDE)
-            assert (verdict.reason.value, verdict.should_compress) == ("context_overflow", True), said
-            assert not is_output_cap_error(str(caught.value).lower()), said
+        with openai.OpenAI(api_key="unused", base_url=address, http_client=shared, max_retries=0) as client:
+            for said in OVERFLOWS:
+                with pytest.raises(openai.BadRequestError, match=re.escape(said)) as caught:
+                    client.chat.completions.create(model=CLAUDE, messages=HISTORY, stream=stream)
+                verdict = classify_api_error(caught.value, provider="custom", model=CLAUDE)
+                assert (verdict.reason.value, verdict.should_compress) == ("context_overflow", True), said
+                assert parse_available_output_tokens_from_error(str(caught.value)) is None, said
+                assert not is_output_cap_error(str(caught.value)), said
 
 
 def _answered_later(plugin: Any, **asked: Any) -> Any:
