@@ -168,6 +168,12 @@ class TestContinue:
         expected = {" day": "Good day", "day": "Good day", "  day": "Good  day", "\n day": "Good \n day"}
         assert completion.message.content == expected[again]
 
+    @pytest.mark.parametrize("pace", [0, 0.05], ids=["at once", "one by one"])
+    def test_blanks_that_come_again_in_pieces_are_told_once(self, pace: float) -> None:
+        with FakeBedrock([broken("Good  \n", "x", at=2), Reply(Text((" ", " \nday")), pace=pace)]) as fake:
+            completion = streamed(guarded(fake), asking(resume="continue", prefill=True))
+        assert completion.message.content == "Good  \nday"
+
     def test_blocks_that_follow_count_on(self) -> None:
         rest = Reply(Text(("and so",)), ToolCall("weather", {"city": "Oslo"}, id="t-1"))
         with FakeBedrock([broken("Well ", "x", at=2), rest]) as fake:
@@ -315,6 +321,19 @@ class TestTheStream:
                     return time.monotonic() - moment[0]
 
             assert prompt(release)
+
+    @pytest.mark.parametrize("resume", [None, "restart", "continue"])
+    @pytest.mark.parametrize("delivered", [0, 1, 2])
+    def test_what_had_come_and_was_not_delivered_goes_when_it_is_closed(self, resume: Any, delivered: int) -> None:
+        with FakeBedrock([Reply(Text(tuple("Hello")), group=10_000, fault=Stall(5))]) as fake:
+            stream = guarded(fake).converse_stream(**asking(resume=resume, prefill=True))["stream"]
+            batch = stream.next_batch()
+            for _ in range(delivered):
+                next(batch)
+            stream.close()
+            assert list(batch) == []
+            with pytest.raises(CallInterruptedError):
+                stream.next_batch()
 
     def test_a_signals_handler_may_close_it_wherever_it_strikes(self) -> None:
         with FakeBedrock([Reply("Hello" * 30, fault=Stall(3))]) as fake:

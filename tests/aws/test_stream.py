@@ -16,6 +16,7 @@ from botocore.eventstream import ChecksumMismatch, EventStream, NoInitialRespons
 from botocore.model import OperationModel, ServiceModel
 
 from agent.bedrock.aws.stream import event_model, install_fast_stream, stream_class
+from agent.bedrock.errors import CallInterruptedError
 from agent.bedrock.response.frames import decoder_for
 from agent.bedrock.testing import Cut, End, FakeBedrock, Fault, Junk, Reply, StreamException, Text, ToolCall
 from tests.response.frame_bytes import SHORT_STREAM, encode, event, operation_model
@@ -215,6 +216,24 @@ def test_two_loops_share_one_stream_without_losing_an_event() -> None:
     assert got == list(fast_stream(*SHORT_STREAM))
 
 
+def test_batches_are_what_has_come_and_their_end_is_said_again() -> None:
+    stream = fast_stream(b"".join(SHORT_STREAM[:3]), b"".join(SHORT_STREAM[3:]))
+    batches = [list(batch) for batch in iter(stream.next_batch, None)]
+    assert [len(batch) for batch in batches] == [3, len(SHORT_STREAM) - 3]
+    assert [event for batch in batches for event in batch] == list(fast_stream(*SHORT_STREAM))
+    assert stream.next_batch() is None
+
+
+def test_a_batch_ends_where_the_stream_is_closed() -> None:
+    stream = fast_stream(b"".join(SHORT_STREAM[:3]), b"".join(SHORT_STREAM[3:]))
+    batch = stream.next_batch()
+    assert next(batch) == next(iter(fast_stream(*SHORT_STREAM)))
+    stream.close()
+    assert list(batch) == []
+    with pytest.raises(CallInterruptedError):
+        stream.next_batch()
+
+
 def test_events_before_a_fault_are_delivered_before_it_is_raised() -> None:
     stream = fast_stream(b"".join((*SHORT_STREAM[:2], encode((), crc=1), *SHORT_STREAM[2:])))
     events = iter(stream)
@@ -229,6 +248,9 @@ def test_get_initial_response_gives_the_message_and_keeps_the_events() -> None:
     message = stream.get_initial_response()
     assert message.payload == b'{"hello":1}'
     assert list(stream) == list(fast_stream(*SHORT_STREAM))
+    asked_by_batch = fast_stream(greeting[:9], greeting[9:] + SHORT_STREAM[0], *SHORT_STREAM[1:])
+    asked_by_batch.get_initial_response()
+    assert list(asked_by_batch.next_batch()) == list(fast_stream(*SHORT_STREAM))[:1]
 
 
 @pytest.mark.parametrize("portions", [(), SHORT_STREAM])

@@ -37,7 +37,7 @@ FACES: Mapping[Column, tuple[str, ...]] = {
     OURS_ASYNC: (
         "text",
         "crowd-50",
-        "crowd-50-slow",
+        "crowd-50-brisk",
         "crowd-50-tls",
         "crowd-500",
         "lag",

@@ -136,8 +136,8 @@ WORKLOADS: Mapping[str, Workload] = {
                  repeat=2, streamed=False, next="longer", targets=(0.95, 0.25)),
         Workload("images-anew", "… images that were never sent before", lambda number: images(20, 500_000, number), "short",
                  "request", repeat=2, streamed=False, next="another", peers=False),
-        _crowd("crowd-50", "50 streams at once, 500 deltas/s each", "brisk-250", 50, targets=(0.65, 0.60)),
-        _crowd("crowd-50-slow", "50 streams at once, 100 deltas/s each", "paced-50", 50, peers=False),
+        _crowd("crowd-50", "50 streams at once, 100 deltas/s each", "paced-50", 50, targets=(0.65, 0.60)),
+        _crowd("crowd-50-brisk", "50 streams at once, 500 deltas/s each", "brisk-250", 50, peers=False, targets=(0.65, 0.60)),
         _crowd("crowd-50-tls", "… over TLS", "paced-50", 50, tls=True, peers=False),
         _crowd("crowd-500", "500 streams at once, 20 deltas/s each", "slow-20", 500, peers=False),
     )
