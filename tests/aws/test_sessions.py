@@ -126,7 +126,8 @@ def test_with_a_token_nobody_is_asked_for_keys(service: str, monkeypatch: pytest
     monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:9/never")
     build = build_runtime_client if service == "runtime" else build_control_client
-    build("us-east-1", ClientSettings(), Credentials(bearer_token="tok"))
+    client = build("us-east-1", ClientSettings(), Credentials(bearer_token="tok"))
+    assert client._request_signer._credentials is None
 
 
 class TestBlankVariables:

@@ -242,7 +242,7 @@ def test_every_parameter_of_the_sdk_is_taken() -> None:
     sdk = pytest.importorskip("openai.resources.chat.completions").Completions
     parameters = dict.fromkeys(inspect.signature(sdk.create).parameters)
     del parameters["self"]
-    read_call({**parameters, "model": NOVA, "messages": USER})
+    assert read_call({**parameters, "model": NOVA, "messages": USER}).request.model == NOVA
 
 
 def test_a17_what_is_not_given_is_not_sent(serve: Serve, bedrock_at: BedrockAt) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from agent.bedrock.errors import InvalidRequestError
 from agent.bedrock.request.build import build_request
-from tests.request.service import CLAUDE, USER, built, call, result, tool
+from tests.request.service import CLAUDE, USER, call, result, tool, turns_of
 
 
 def image(size: int = 1) -> dict[str, Any]:
@@ -39,8 +39,11 @@ def test_images_inside_tool_results_count() -> None:
 
 
 def test_what_just_fits_is_sent() -> None:
-    built(CLAUDE, [{"role": "user", "content": ["see", image(3_932_160), *[image()] * 19, *[document()] * 5]}])
+    parts = ["see", image(3_932_160), *[image()] * 19, *[document()] * 5]
+    [(_, blocks)] = turns_of(CLAUDE, [{"role": "user", "content": parts}])
+    assert len(blocks) == len(parts)
 
 
 def test_several_messages_of_one_turn_each_have_their_own_bound() -> None:
-    built(CLAUDE, [{"role": "user", "content": [image()] * 15}] * 2)
+    [(_, blocks)] = turns_of(CLAUDE, [{"role": "user", "content": [image()] * 15}] * 2)
+    assert len(blocks) == 30

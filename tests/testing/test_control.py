@@ -115,6 +115,7 @@ def test_availability_is_full_unless_said_otherwise(fake: FakeBedrock, control: 
 
 def test_without_a_catalogue_every_model_of_a_known_provider_answers(fake: FakeBedrock) -> None:
     client_of(fake).converse(**ask("eu.anthropic.claude-opus-9"))
+    assert fake.requests[0].refusal is None
 
 
 def test_with_a_catalogue_nothing_else_exists() -> None:

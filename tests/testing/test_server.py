@@ -206,6 +206,7 @@ def test_proxies_of_the_environment_do_not_come_between(monkeypatch: pytest.Monk
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     client_of(fake).converse(**ask())
+    assert len(fake.requests) == 1
 
 
 def test_many_slow_streams_run_at_once(fake: FakeBedrock) -> None:
@@ -277,6 +278,7 @@ def test_a_certificate_that_nobody_trusts_is_refused_by_the_client(tls: ssl.SSLC
 def test_leniency_lets_everything_pass() -> None:
     with FakeBedrock(strict=False) as fake:
         client_of(fake).converse(modelId="whatever", messages=[])
+        assert fake.requests[0].refusal is None
 
 
 def test_strictness_is_the_default(fake: FakeBedrock, client: Any) -> None:
