@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest.mock import Mock, patch
 
 import pytest
 import trustme
@@ -357,6 +358,13 @@ def test_who_watches_how_requests_are_written_sees_every_one(
     client.close()
 
 
+def test_what_takes_the_place_of_a_request_is_called_as_by_urllib3() -> None:
+    for pool in (AWSHTTPConnectionPool, _quick_pool(AWSHTTPConnectionPool)):
+        with patch.object(AWSHTTPConnection, "request") as put:  # no function, so that it gets no `self`
+            pool.ConnectionCls("127.0.0.1", 1).request("POST", PATH, body=b"{}", headers=PREPARED, chunked=False)
+        put.assert_called_once_with("POST", PATH, body=b"{}", headers=PREPARED, chunked=False)
+
+
 def test_who_records_and_plays_calls_gets_them_all(fake: FakeBedrock, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
 
@@ -462,6 +470,26 @@ def test_the_pool_of_an_address_is_the_one_that_urllib3_finds(url: str, manager:
     before = manager.connection_from_url(url)
     manager.clear()
     assert manager.connection_from_url(url) is genuine(url) is not before
+
+
+@pytest.mark.parametrize("name", ["connection_from_url", "connection_from_host", "connection_from_pool_key"])
+def test_who_watches_how_pools_are_found_sees_every_one(name: str, manager: Any) -> None:
+    manager.connection_from_url(ADDRESSES[0])
+    with patch.object(urllib3.PoolManager, name, return_value="a pool") as put:
+        assert manager.connection_from_url(ADDRESSES[0]) == "a pool"
+    assert put.call_count == 1
+    assert manager.connection_from_url(ADDRESSES[0]) != "a pool"
+
+
+def test_a_manager_that_keeps_its_pools_elsewhere_stays_as_it_is(fake: FakeBedrock) -> None:
+    client = bare_client(fake)
+    manager = client._endpoint.http_session._manager
+    pools, manager.pools = manager.pools, Mock(spec=["get", "clear"])  # so it is in urllib3-future
+    tune_connections(client)
+    assert type(manager) is urllib3.PoolManager
+    manager.pools = pools
+    assert client.converse(**QUESTION)["stopReason"] == "end_turn"
+    client.close()
 
 
 def test_a_pool_that_urllib3_gave_up_is_kept_by_nobody(manager: Any) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock, patch
 
 import pytest
 import urllib3
@@ -18,8 +20,9 @@ from botocore.awsrequest import AWSHTTPConnectionPool, AWSHTTPSConnectionPool, H
 from hypothesis import given
 from hypothesis import strategies as st
 from urllib3.connectionpool import HTTPConnectionPool
-from urllib3.exceptions import ProtocolError
+from urllib3.exceptions import EmptyPoolError, ProtocolError
 from urllib3.util import Retry, Timeout, url
+from urllib3.util.proxy import connection_requires_http_tunnel
 
 from agent.bedrock.aws.exchange import _PLAIN_TARGET, directly_opening
 from tests.moments import in_some_try
@@ -226,6 +229,39 @@ def test_what_interrupts_a_request_goes_through_and_closes_the_connection(
         pool.close()
 
 
+UNCONNECTED: dict[str, BaseException] = {
+    "too many files": OSError(24, "Too many open files"),
+    "a socket that is closed": ValueError("file descriptor cannot be a negative integer (-1)"),
+    "no TLS": ssl.SSLError("no protocols available"),
+    "an interruption": KeyboardInterrupt(),
+}
+
+
+@pytest.mark.parametrize("block", [False, True])
+@pytest.mark.parametrize("why", UNCONNECTED)
+def test_without_a_connection_its_place_is_given_back(why: str, block: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = []
+    for kind in (AWSHTTPConnectionPool, directly_opening(AWSHTTPConnectionPool)):
+        pool = kind("127.0.0.1", 1, maxsize=2, block=block)
+        monkeypatch.setattr(pool, "_new_conn", Mock(side_effect=UNCONNECTED[why]))
+        with pytest.raises(BaseException) as raised:  # noqa: PT011 - whatever it is, both are to raise it
+            pool.urlopen(**PLAIN)
+        said.append([_told(raised.value), _told(raised.value.__context__), pool.pool.qsize()])
+    theirs, ours = said
+    assert ours == theirs
+    assert ours[-1] == 2
+
+
+def test_a_pool_that_has_no_place_left_is_given_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in (AWSHTTPConnectionPool, directly_opening(AWSHTTPConnectionPool)):
+        pool = kind("127.0.0.1", 1, block=True)
+        pool._get_conn()
+        monkeypatch.setattr(pool, "_get_conn", Mock(side_effect=EmptyPoolError(pool, "Pool is empty")))
+        with pytest.raises(EmptyPoolError):
+            pool.urlopen(**PLAIN)
+        assert pool.pool.qsize() == 0
+
+
 OTHERS: dict[str, dict[str, Any]] = {
     "a path to be quoted": {"url": "/model/ü"},
     "a query": {"url": f"{PATH}?a=b"},
@@ -237,36 +273,37 @@ OTHERS: dict[str, dict[str, Any]] = {
     "no body": {"body": None, "headers": HeadersDict({"Content-Length": "0"})},
     "a text": {"body": "{}"},
     "redirects": {"redirect": False},
+    "the pool's headers": {"headers": None},
+    "no timeout": {"timeout": None},
+    "a timeout that is none": {"timeout": 0},
+    "seconds": {"timeout": 5},
 }
 
 
 @pytest.mark.parametrize("why", OTHERS)
-def test_any_other_request_is_urllib3s(why: str, opened: list[str]) -> None:
+def test_any_other_request_is_urllib3s(why: str, opened: list[Any]) -> None:
     theirs, ours = both(answering(OK), {**PLAIN, **OTHERS[why]})
     assert ours == theirs
     assert len(opened) == 2
 
 
 @pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The paths that urllib3 itself opened."""
-    seen: list[str] = []
-    for name in ("_encode_target", "parse_url"):
-        monkeypatch.setattr(f"urllib3.connectionpool.{name}", _noting(seen, getattr(url, name)))
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """A proxy, or None, for each request that urllib3 itself opened."""
+    seen: list[Any] = []
+
+    def note(proxy: Any, *others: Any) -> bool:
+        seen.append(proxy)
+        return connection_requires_http_tunnel(proxy, *others)
+
+    monkeypatch.setattr("urllib3.connectionpool.connection_requires_http_tunnel", note)
     return seen
 
 
-def _noting(seen: list[str], take_apart: Callable[[str], Any]) -> Callable[[str], Any]:
-    def note(target: str) -> Any:
-        seen.append(target)
-        return take_apart(target)
-
-    return note
-
-
-def test_a_plain_request_is_not_prepared(opened: list[str]) -> None:
-    both(answering(OK), PLAIN)
-    assert opened == [PATH], "by urllib3's own pool"
+def test_a_plain_request_is_not_prepared(opened: list[Any]) -> None:
+    theirs, ours = both(answering(OK), PLAIN)
+    assert ours == theirs
+    assert len(opened) == 1, "by urllib3's own pool"
 
 
 def test_whoever_takes_urlopens_place_sees_every_request(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,12 +317,40 @@ def test_whoever_takes_urlopens_place_sees_every_request(monkeypatch: pytest.Mon
     with listening(answering(OK, OK, OK)) as port:
         pool = directly_opening(AWSHTTPConnectionPool)("127.0.0.1", port)
         outcome(pool, **PLAIN)
-        with monkeypatch.context() as patch:
-            patch.setattr(HTTPConnectionPool, "urlopen", watching)
+        with monkeypatch.context() as patched:
+            patched.setattr(HTTPConnectionPool, "urlopen", watching)
             assert outcome(pool, **PLAIN)["said"][0] == 200
         outcome(pool, **PLAIN)
         pool.close()
     assert seen == [PATH]
+
+
+@pytest.mark.parametrize("owner", [HTTPConnectionPool, AWSHTTPConnectionPool])
+def test_what_takes_urlopens_place_is_called_as_by_urllib3(owner: Any) -> None:
+    for kind in (AWSHTTPConnectionPool, directly_opening(AWSHTTPConnectionPool)):
+        with patch.object(owner, "urlopen", return_value="answer") as put:  # no function, so that it gets no `self`
+            assert kind("127.0.0.1", 1).urlopen(**PLAIN) == "answer"
+        put.assert_called_once_with(**PLAIN)
+
+
+def test_a_redirect_to_no_address_is_an_answer() -> None:
+    answer = b"HTTP/1.1 302 Found\r\nLocation: http://[::1/\r\nContent-Length: 2\r\n\r\n{}"
+    with listening(answering(answer, OK)) as port:
+        pool = directly_opening(AWSHTTPConnectionPool)("127.0.0.1", port, maxsize=2)
+        assert [outcome(pool, **PLAIN)["said"][0] for _ in range(2)] == [302, 200]
+        assert pool.num_connections == 1, "urllib3 raises, and loses the connection"
+        pool.close()
+
+
+def test_a_urllib3_that_is_not_known_opens_everything_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    build = directly_opening.__wrapped__
+    assert build(AWSHTTPConnectionPool) is not AWSHTTPConnectionPool
+    with monkeypatch.context() as patched:  # urllib3-future: other connections by the same names
+        patched.setattr("urllib3.connection.HTTPConnection", type("HTTPConnection", (), {}))
+        assert build(AWSHTTPConnectionPool) is AWSHTTPConnectionPool
+    monkeypatch.delattr("urllib3.connection._ResponseOptions")  # urllib3 1; before 1.26.8 without that module, too
+    monkeypatch.setitem(sys.modules, "urllib3.util.ssl_match_hostname", None)
+    assert build(AWSHTTPConnectionPool) is AWSHTTPConnectionPool
 
 
 @given(st.text(st.sampled_from("/aZ09._~-:@!$&'()*+,;=%3A2fF?#[] \"<>\\^`{|}ü\n\t"), max_size=20))

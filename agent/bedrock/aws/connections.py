@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from functools import cache
 from typing import Any
 
@@ -102,7 +102,7 @@ def _state_of(path: str) -> tuple[Any, ...] | None:
 
 def _read_addresses_once(session: Any) -> None:
     manager = getattr(session, "_manager", None)
-    if hasattr(getattr(manager, "pools", None), "get"):
+    if isinstance(getattr(manager, "pools", None), MutableMapping):  # something else in urllib3-future
         kind: Any = type(manager)
         manager.__class__ = _knowing_manager(kind)
 
@@ -112,18 +112,26 @@ def _knowing_manager(manager: type[Any]) -> type[Any]:
     """The class of managers that know under which key the pool of an address is: there is one address per model."""
     if hasattr(manager, "keys_by_url"):
         return manager
+    left_out = Steps([(manager, name) for name in _FINDING])
 
-    def connection_from_url(self: Any, url: str, pool_kwargs: dict[str, Any] | None = None) -> Any:
+    def connection_from_url(self: Any, url: str, *positional: Any, **asked: Any) -> Any:
+        if positional or asked or not left_out.are_genuine():
+            return super(knowing, self).connection_from_url(url, *positional, **asked)
         # The key, not the pool: that lives, and keeps its connections, for as long as urllib3 has it.
-        pool = None if pool_kwargs else self.pools.get(self.keys_by_url.get(url))
+        pool = self.pools.get(self.keys_by_url.get(url))
         if pool is None:
-            pool = manager.connection_from_url(self, url, pool_kwargs)
-            if not pool_kwargs:
-                known = self.keys_by_url if len(self.keys_by_url) < KNOWN_ADDRESSES else {}
-                self.keys_by_url = {**known, url: _key_of(pool, self.pools)}
+            pool = super(knowing, self).connection_from_url(url)
+            known = self.keys_by_url if len(self.keys_by_url) < KNOWN_ADDRESSES else {}
+            self.keys_by_url = {**known, url: _key_of(pool, self.pools)}
         return pool
 
-    return type(manager.__name__, (manager,), {"connection_from_url": connection_from_url, "keys_by_url": {}})
+    members = {"connection_from_url": connection_from_url, "keys_by_url": {}}
+    knowing: type[Any] = type(manager.__name__, (manager,), members)
+    return knowing
+
+
+_FINDING = ("connection_from_url", "connection_from_host", "connection_from_context", "connection_from_pool_key")
+"""How urllib3 finds the pool of an address."""
 
 
 def _key_of(pool: Any, pools: Any) -> Any:
@@ -166,7 +174,8 @@ def _quick_connection(connection: type[Any]) -> type[Any]:
         plain = plain and headers and left_out.are_genuine()
         head = request_head(_host(self), method, url, headers) if plain else None
         if head is None or note is None:
-            connection.request(self, method, url, body=body, headers=headers, **options)
+            # Not `connection.request(self, ...)`: what somebody has put there may take no `self`.
+            super(quick, self).request(method, url, body=body, headers=headers, **options)
             return
         if self.sock is not None:
             self.sock.settimeout(self.timeout)
@@ -177,7 +186,8 @@ def _quick_connection(connection: type[Any]) -> type[Any]:
 
     members = {"request": request, "request_line_by_line": connection.request}
     members["response_class"] = quick_response(connection.response_class)
-    return type(connection.__name__, (connection,), members)
+    quick: type[Any] = type(connection.__name__, (connection,), members)
+    return quick
 
 
 _WRITING = ("request", "putrequest", "putheader", "endheaders", "_send_output")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 from .genuine import Steps
@@ -29,30 +29,38 @@ _KNOWN = frozenset({
 def directly_opening(pool: Any) -> Any:
     """The pool class with an `urlopen` for plain requests; the class itself with a urllib3 that is not known.
 
-    Retries being off, urllib3 gives out whatever answer there is, redirects and refusals too.
+    Retries being off, urllib3 gives out whatever answer there is, redirects and refusals too. One difference stays: over
+    a redirect to what is no address urllib3 stumbles and loses the connection; here that is an answer like any other.
     """
+    from urllib3 import connection, connectionpool
+
+    over_http_client = HTTPConnection in getattr(connection.HTTPConnection, "__mro__", ())  # not in urllib3-future
+    if not hasattr(connection, "_ResponseOptions") or not over_http_client:
+        return pool
     import ssl
 
-    from urllib3 import connection, connectionpool
-    from urllib3.exceptions import ProtocolError, SSLError
-    from urllib3.util.ssl_match_hostname import CertificateError
+    from urllib3.exceptions import EmptyPoolError, ProtocolError, SSLError
+    from urllib3.util.ssl_match_hostname import CertificateError  # elsewhere in urllib3 before 1.26.8
 
-    if not hasattr(connection, "_ResponseOptions"):
-        return pool
     left_out = Steps([(owner, "urlopen") for owner in (pool, connectionpool.HTTPConnectionPool)])
     of_tls = (ssl.SSLError, CertificateError)
 
     def urlopen(self: Any, *positional: Any, **asked: Any) -> Any:
-        plain = not positional and _is_plain(self, asked) and left_out.are_genuine()
-        return opened(self, **asked) if plain else pool.urlopen(self, *positional, **asked)
+        if not positional and _is_plain(self, asked) and left_out.are_genuine():
+            return opened(self, **asked)
+        # Not `pool.urlopen(self, ...)`: what somebody has put there may be no function, and take no `self`.
+        return super(direct, self).urlopen(*positional, **asked)
 
-    def opened(self: Any, method: str, url: str, timeout: Any = None, **asked: Any) -> Any:
-        asked.pop("assert_same_host")
-        taken = self._get_conn(timeout=None)
+    def opened(self: Any, method: str, url: str, assert_same_host: bool, **asked: Any) -> Any:  # noqa: ARG001
+        taken = None
         try:
-            return self._make_request(taken, method, url, timeout=timeout or self.timeout, response_conn=taken, **asked)
+            taken = self._get_conn(timeout=None)
+            return self._make_request(taken, method, url, response_conn=taken, **asked)
+        except EmptyPoolError:  # it gave no place that could be given back
+            raise
         except BaseException as error:
-            taken.close()
+            if taken is not None:
+                taken.close()
             self._put_conn(None)
             if isinstance(error, of_tls):
                 raise SSLError(error)  # noqa: B904 - urllib3 names no cause
@@ -60,7 +68,8 @@ def directly_opening(pool: Any) -> Any:
                 raise ProtocolError("Connection aborted.", error)  # noqa: B904
             raise
 
-    return type(pool.__name__, (pool,), {"urlopen": urlopen})
+    direct: Any = type(pool.__name__, (pool,), {"urlopen": urlopen})
+    return direct
 
 
 def _is_plain(pool: Any, asked: dict[str, Any]) -> bool:
@@ -69,6 +78,8 @@ def _is_plain(pool: Any, asked: dict[str, Any]) -> bool:
         and pool.proxy is None
         and not pool.proxy_headers
         and type(asked.get("body")) is bytes
+        and asked.get("headers") is not None
+        and type(asked.get("timeout", pool.timeout)) is type(pool.timeout)
         and getattr(asked.get("retries"), "total", None) is False
         and asked.get("assert_same_host") is False
         and asked.get("preload_content") is False

@@ -12,7 +12,9 @@ from operator import is_
 from types import FunctionType
 from typing import Any
 
-_HOMES = frozenset({"http.client", "urllib3.connection", "urllib3.connectionpool", "botocore.awsrequest"})
+_HOMES = frozenset({
+    "http.client", "urllib3.connection", "urllib3.connectionpool", "urllib3.poolmanager", "botocore.awsrequest",
+})  # fmt: skip
 
 
 class Steps:
