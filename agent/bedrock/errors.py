@@ -98,6 +98,17 @@ class CorruptStreamError(BedrockError):
     kind: Kind = "corrupt"
 
 
+NOT_ITS_FORM = (AttributeError, LookupError, TypeError, ValueError)
+"""What reading an answer raises whose JSON has a number for a text, or nothing for a block."""
+
+
+def answer_of_another_form(request_id: str | None = None) -> CorruptStreamError:
+    """What to raise in place of one of `NOT_ITS_FORM`, with advice."""
+    corrupt = CorruptStreamError("the answer is not in the form of Bedrock's", request_id=request_id)
+    annotate(corrupt, classify(corrupt).advice)
+    return corrupt
+
+
 class MalformedOutputError(BedrockError):
     """Stop reason malformed_model_output or malformed_tool_use: the model's output could not be parsed by the service."""
 

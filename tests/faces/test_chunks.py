@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.bedrock.chat import ChatStream
-from agent.bedrock.errors import TruncatedResponseError
+from agent.bedrock.errors import CorruptStreamError, TruncatedResponseError
 from agent.bedrock.faces.chunks import ChunkMaker, chunk_namespace, chunks_of
 from agent.bedrock.notes import CallNotes
 from agent.bedrock.response.accumulator import fold
@@ -124,6 +124,13 @@ def test_chunks_as_namespaces_dump_to_what_the_sdk_folds(events: list[dict[str, 
     dumped = [chunk_namespace(chunk).model_dump(exclude_none=True) for chunk in chunks(*events)]
     seen, expected = (folded(told)["choices"][0]["message"] for told in (dumped, chunks(*events)))
     assert without_nothing(seen) == without_nothing(expected)
+
+
+@pytest.mark.parametrize("members", [{"text": 5}, {"toolUse": {"input": 5}}, {"reasoningContent": {"text": [5]}}])
+def test_an_answer_of_another_form_is_corrupt(members: dict[str, Any]) -> None:
+    with pytest.raises(CorruptStreamError, match="not in the form") as raised:
+        chunks(BEGIN, delta(0, text="a"), delta(0, **members), END)
+    assert raised.value.__notes__
 
 
 def test_the_first_chunk_has_the_role_and_all_have_one_identity() -> None:

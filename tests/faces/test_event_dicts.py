@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from agent.bedrock.chat import ChatStream, complete
+from agent.bedrock.errors import CorruptStreamError
 from agent.bedrock.faces.event_dicts import EventDicts, answer_dict, event_dicts_of
 from agent.bedrock.notes import CallNotes
 from agent.bedrock.response.events import StreamRestarted, StreamResumed, ToolArgumentsDelta, ToolCallStart
@@ -95,6 +98,11 @@ def test_a_call_that_never_stopped_is_complete_with_the_message() -> None:
 def test_broken_arguments_are_handed_over_as_they_came() -> None:
     events = told(start(0, toolUseId="a", name="rm"), delta(0, toolUse={"input": '{"path": "/x'}), stop(0), STOP)
     assert events[2]["input"] == {"raw": '{"path": "/x'}
+
+
+def test_an_answer_of_another_form_is_corrupt() -> None:
+    with pytest.raises(CorruptStreamError, match="not in the form"):
+        told(start(0, toolUseId="a", name="read"), delta(0, toolUse={"input": 5}), stop(0), STOP)
 
 
 def test_a_tool_of_the_service_is_not_told() -> None:

@@ -7,17 +7,20 @@ import dataclasses
 import gc
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from agent.bedrock import AsyncBedrock
+from agent.bedrock.errors import BedrockError
 from agent.bedrock.faces.client import Bedrock
 from agent.bedrock.faces.hooks import CallDetails
-from agent.bedrock.testing import Cut, FakeBedrock, Refusal, Reply, StreamException, Text, Usage
+from agent.bedrock.testing import Cut, Event, FakeBedrock, Refusal, Reply, StreamException, Text, Usage
 from tests.moments import comes_true
 
 NOVA = "us.amazon.nova-lite-v1:0"
+PRO = "us.amazon.nova-pro-v1:0"
 USER = [{"role": "user", "content": "Hi"}]
 
 Serve = Callable[..., FakeBedrock]
@@ -86,6 +89,30 @@ def test_a13_a_stream_that_fails_counts_as_a_failure(
     assert told.kind is not None
     assert told.error
     assert told.request_id == stream.request_id
+
+
+@pytest.mark.parametrize("delta", [{"text": 5}, {"toolUse": {"input": 5}}, {"reasoningContent": {"signature": 5}}])
+@pytest.mark.parametrize("fault", [None, Cut(at=500)])
+def test_a13_a_stream_that_is_no_answer_of_bedrocks_counts_as_a_failure(
+    serve: Serve, bedrock_at: BedrockAt, heard: Heard, delta: Any, fault: Any
+) -> None:
+    strange = Event("contentBlockDelta", {"contentBlockIndex": 1, "delta": delta})
+    fake = serve(lambda _: Reply(Text(["a", "b"]), strange, fault=fault))
+    bedrock = bedrock_at(fake, **heard.hooks())
+    for ask in (bedrock.stream, partial(bedrock.chat.completions.create, stream=True)):
+        heard.clear()
+        with pytest.raises(BedrockError):
+            read(ask(model=NOVA, messages=USER))
+        assert heard.names == ["on_request", "on_error"]
+        assert heard.last.outcome == "failed"
+        assert heard.last.kind in ("corrupt", "truncated")
+        assert heard.last.request_id
+
+
+def read(stream: Any) -> None:
+    with stream:
+        list(stream)
+        stream.completion()
 
 
 def test_a13_a_refusal_is_told_with_its_kind_and_status(serve: Serve, bedrock_at: BedrockAt, heard: Heard) -> None:
@@ -206,6 +233,18 @@ def test_every_face_is_heard_through_the_same_hooks(serve: Serve, bedrock_at: Be
     list(client.chat.completions.create(model=NOVA, messages=USER, stream=True))
     assert heard.names == ["on_request", "on_response"] * 2
     assert [details.stream for _, details in heard] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_answer_of_a_fallback_is_told_under_its_own_name(
+    serve: Serve, bedrock_at: BedrockAt, heard: Heard, stream: bool
+) -> None:
+    bedrock = bedrock_at(serve(Refusal("ThrottlingException", "Slow."), Reply("Hi")), **heard.hooks())
+    answer = bedrock.stream if stream else bedrock.complete
+    answered = answer(NOVA, USER, fallbacks=[(None, PRO)])
+    if stream:
+        answered.completion()
+    assert [(name, details.model) for name, details in heard] == [("on_request", NOVA), ("on_response", PRO)]
 
 
 def test_attempts_count_those_of_botocore(serve: Serve, bedrock_at: BedrockAt, heard: Heard) -> None:

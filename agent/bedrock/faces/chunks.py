@@ -12,6 +12,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..errors import NOT_ITS_FORM, answer_of_another_form
 from ..response.accumulator import REASONING_FORMAT, annotation
 from ..response.completion import Completion, Namespace, Usage
 from ..response.events import (
@@ -65,6 +66,7 @@ class ChunkMaker:
             "created": head.created,
             "model": head.model,
         }
+        self._request_id = head.bedrock.request_id
         self._include_usage = include_usage
         self._reasoning_format = reasoning_format
         self._call_id = call_id
@@ -79,7 +81,10 @@ class ChunkMaker:
     def __call__(self, event: Event) -> list[Chunk]:
         """The chunks that tell this event; none for what only the last chunk tells."""
         tell = self._TELLERS.get(type(event))
-        return [] if tell is None else tell(self, event)
+        try:
+            return [] if tell is None else tell(self, event)
+        except NOT_ITS_FORM as error:
+            raise answer_of_another_form(self._request_id) from error
 
     def last(self, completion: Completion) -> list[Chunk]:
         """What is left, the chunk with the finish reason, and the usage if it was asked for."""

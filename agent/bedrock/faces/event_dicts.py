@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..errors import NOT_ITS_FORM, answer_of_another_form
 from ..response.events import (
     BlockStop,
     Event,
@@ -38,10 +39,14 @@ EventDict = dict[str, Any]
 
 
 class EventDicts:
-    """Tells the events of one answer: call it with every event; `call_id` may rename the tool calls."""
+    """Tells the events of one answer: call it with every event; `call_id` may rename the tool calls.
 
-    def __init__(self, model: str = "", *, call_id: RenameCall | None = None) -> None:
+    Without `tool_deltas` the arguments of a call are told once, when it is complete.
+    """
+
+    def __init__(self, model: str = "", *, call_id: RenameCall | None = None, tool_deltas: bool = True) -> None:
         self._model = model
+        self._tool_deltas = tool_deltas
         self._rename = call_id
         self._called = False
         self._open: dict[int, tuple[ToolCallStart, list[str]]] = {}
@@ -49,7 +54,10 @@ class EventDicts:
     def __call__(self, event: Event) -> list[EventDict]:
         """The dicts that tell this event."""
         tell = self._TELLERS.get(type(event))
-        return [] if tell is None else tell(self, event)
+        try:
+            return [] if tell is None else tell(self, event)
+        except NOT_ITS_FORM as error:
+            raise answer_of_another_form() from error
 
     def _text(self, event: TextDelta) -> list[EventDict]:
         return [{"type": "content_delta", "delta": event.text}] if event.text else []
@@ -77,7 +85,8 @@ class EventDicts:
             return []
         call, pieces = self._open[event.block]
         pieces.append(event.text)
-        return [{"type": "tool_use_delta", "id": call.id, "delta": event.text}] if event.text else []
+        told = event.text and self._tool_deltas
+        return [{"type": "tool_use_delta", "id": call.id, "delta": event.text}] if told else []
 
     def _block_stop(self, event: BlockStop) -> list[EventDict]:
         if event.block not in self._open:

@@ -10,9 +10,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from ..errors import CallInterruptedError, Kind, classify
+from ..errors import NOT_ITS_FORM, CallInterruptedError, Kind, answer_of_another_form, classify
 from ..notes import notes_of_answer
 from ..response.events import Event, ReasoningDelta, TextDelta, ToolCallStart
 from ..values import changed, frozen
@@ -33,6 +34,7 @@ Outcome = Literal["started", "complete", "interrupted", "failed"]
 class CallDetails:
     """What is known of a call when a hook is told of it; times in seconds, counted from the call's beginning.
 
+    `model` is who was asked, and at the end who answered: a fallback, where one did.
     `seconds_to_first_token` is about streams: reasoning and tool calls count as tokens. `latency_ms` is the service's
     own figure. `kind`, `error` (the exception's class) and `status` say how a call failed; its tokens are those that the
     service had reported by then, mostly none.
@@ -132,12 +134,20 @@ class HookedCall(UnhookedCall):
         self._first_token = self._passed()
 
     def stream_ended(self, accumulator: Accumulator, attempts: int) -> None:
-        """Tell that a stream is over, read to its end or left."""
-        self._finished(accumulator.completion(interrupted=not accumulator.complete), attempts)
+        """Tell that a stream is over, read to its end or left; what cannot be folded into an answer has failed."""
+        try:
+            completion = accumulator.completion(interrupted=not accumulator.complete)
+        except NOT_ITS_FORM:
+            self._failed(answer_of_another_form(accumulator.request_id), attempts=attempts)
+        else:
+            self._finished(completion, attempts)
 
     def stream_failed(self, error: BaseException, accumulator: Accumulator) -> None:
         """Tell that a stream failed, with what the service had counted by then."""
-        self._failed(error, accumulator.completion())
+        partial = None
+        with suppress(*NOT_ITS_FORM):
+            partial = accumulator.completion()
+        self._failed(error, partial)
 
     def _finished(self, completion: Completion, attempts: int) -> None:
         if not self._untold.acquire(blocking=False):
@@ -151,10 +161,10 @@ class HookedCall(UnhookedCall):
         )
         _tell(self._hooks.on_response, details)
 
-    def _failed(self, error: BaseException, partial: Completion | None = None) -> None:
+    def _failed(self, error: BaseException, partial: Completion | None = None, attempts: int = 1) -> None:
         if not self._untold.acquire(blocking=False):
             return
-        attempts = attempts_of(error)
+        attempts = max(attempts, attempts_of(error))
         error = _own_reason(error)
         failure = classify(error)
         counted = self._timed() if partial is None else self._counted(partial)
@@ -173,6 +183,7 @@ class HookedCall(UnhookedCall):
         usage = completion.usage
         return changed(
             self._timed(),
+            model=completion.model or self._details.model,
             latency_ms=completion.bedrock.latency_ms,
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
