@@ -181,6 +181,16 @@ WRONG: dict[str, tuple[str, int | None, str]] = {
         3,
         "models.a.extra.inferenceConfig is refused: extra.inferenceConfig: not an object",
     ),
+    "a member by a name of ours": (
+        "[models.a]\nmodel='m'\n[models.a.extra]\ntop_p = 1\nguardrailConfig = 5",
+        5,
+        "models.a.extra.guardrailConfig is refused: guardrail_config: names no guardrail",
+    ),
+    "a token in the clear": (
+        "[backends.a]\nbearer_token_env = 'T'\nendpoint_url = 'HTTP://llm.example.com'",
+        3,
+        "backends.a.endpoint_url is not https",
+    ),
     "a fallback with an unknown key": (
         "[models.a]\nmodel = 'm'\nfallbacks = [\n  'b',\n  { region = 'eu-west-1', modell = 'c' },\n]",
         5,

@@ -10,7 +10,7 @@ import pytest
 from agent.bedrock.faces.hooks import CallDetails
 from agent.bedrock.faces.server.metrics import Metrics
 from agent.bedrock.testing import Reasoning, Redacted, Refusal, Reply, Stop, StreamException, Text, ToolCall, Usage
-from tests.faces.serving import CHAT, CLAUDE, NOVA, USER, Served, data_lines, house, served
+from tests.faces.serving import CHAT, CLAUDE, NOVA, USER, Served, as_asked, data_lines, house, served
 from tests.moments import comes_true
 
 __all__ = ["house", "served"]
@@ -289,6 +289,16 @@ def test_a8_the_gateways_stream_tells_its_vocabulary(served: Served) -> None:
     assert [event["input"] for event in complete] == [{"city": "Graz"}, {"city": "Linz"}]
     assert {event["id"] for event in events if event["type"] == "tool_use_start"} == {event["id"] for event in complete}
     assert events[-1]["usage"]["cache_read_input_tokens"] == 2
+
+
+def test_a8_the_gateways_own_clients_read_the_arguments_of_a_call_once() -> None:
+    with as_asked(settings={"tool_use_deltas": False}) as served:
+        served.answer = lambda _: CALLS
+        response = served.http.post(STREAM, json={"model": CLAUDE, "messages": USER, "tools": [WEATHER]})
+    events = [json.loads(line) for line in data_lines(response.text)]
+    assert "tool_use_delta" not in {event["type"] for event in events}
+    complete = [event["input"] for event in events if event["type"] == "tool_use_complete"]
+    assert complete == [{"city": "Graz"}, {"city": "Linz"}]
 
 
 def test_a15_the_gateways_whole_answer(served: Served) -> None:

@@ -315,6 +315,19 @@ def test_a14_the_health_of_a_gateway_is_that_it_answers() -> None:
             assert comes_true(lambda: served.http.get("/healthz").status_code == 503)
 
 
+def test_a14_the_health_of_a_gateway_with_a_control_plane_is_that_both_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeBedrock() as fake, serving(fake, settings={"health_seconds": 0.05}) as served:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK", fake.url)
+        assert served.http.get("/healthz").json()["backends"]["default"] == {
+            "healthy": True,
+            "credentials": "accepted",
+            "endpoint": "answers",
+            "control_plane": "answers",
+        }
+        fake.queue_control(Refusal("UnrecognizedClientException", "s3cret"))
+        assert comes_true(lambda: served.http.get("/healthz").status_code == 503)
+
+
 def test_the_health_check_of_the_compose_file_tells_healthy_from_failing(served: Served) -> None:
     text = (Path(__file__).resolve().parents[2] / "compose.yaml").read_text(encoding="utf-8")
     check = text.partition("- |\n")[2].partition("      interval:")[0]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent.bedrock.faces.server.journal import summary, without_secrets
-from agent.bedrock.testing import Refusal, Reply, Text, ToolCall
+from agent.bedrock.testing import Refusal, Reply, StreamException, Text, ToolCall
 from tests.faces.serving import CHAT, CLAUDE, NOVA, Served, house, served
 from tests.moments import comes_true
 
@@ -61,6 +61,17 @@ def test_e27_a_failed_call_shows_its_status_and_error(served: Served, caplog: py
     served.answer = lambda _: Refusal("ThrottlingException", "hunter2")
     served.chat(stream=True)
     assert "status=429 usage=None events={} error=ThrottlingException" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+def test_e27_a_stream_that_fails_in_the_middle_shows_its_error(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger=JOURNAL)
+    served.answer = lambda _: Reply(Text(["hunter2"] * 3), fault=StreamException("modelStreamErrorException", at=3))
+    assert served.chat(stream=True).status_code == 200
+    assert comes_true(lambda: " | over" in caplog.text)
+    assert "status=200 usage=None events={'MessageStart': 1, 'TextDelta': 2} error=EventStreamError" in caplog.text
     assert "hunter2" not in caplog.text
 
 

@@ -297,6 +297,7 @@ def test_a_call_that_takes_too_long_is_ended(stream: bool) -> None:
                 assert json.loads(data_lines(response.text)[-1])["error"]["code"] == "timeout"
             else:
                 assert (response.status_code, response.json()["error"]["code"]) == (504, "timeout")
+                assert response.json()["error"]["message"].endswith(" seconds. The time allowed for the call is over.")
 
     at_some_pace(scene)
 

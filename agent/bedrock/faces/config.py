@@ -72,7 +72,8 @@ class ServerSettings:
     """How the server listens, and what it lets through; sizes in bytes, times in seconds.
 
     `api_key_env` names the variables that hold the keys, one of which a caller has to show. `server_credentials` says
-    whether a caller without credentials of its own calls with the server's.
+    whether a caller without credentials of its own calls with the server's, `tool_use_deltas` whether streams of the
+    gateway's surface tell the arguments of calls in pieces, too.
     """
 
     host: str = "127.0.0.1"
@@ -80,6 +81,7 @@ class ServerSettings:
     api_key_env: tuple[str, ...] = ()
     server_credentials: bool = True
     carry_reasoning: str = "ids"
+    tool_use_deltas: bool = True
     max_body_bytes: int = 64 * 1024 * 1024
     max_concurrency: int = 256
     max_callers: int = 64
@@ -414,6 +416,7 @@ _SERVER: Mapping[str, Check] = {
     "api_key_env": _variables,
     "server_credentials": _switch,
     "carry_reasoning": _one_of("store", "ids", "none"),
+    "tool_use_deltas": _switch,
     "max_body_bytes": _whole,
     "max_concurrency": _setting("max_connections"),  # as many connections are kept for it
     "max_callers": _whole,
@@ -440,6 +443,8 @@ def _check_backends(read: Configuration) -> None:
             read.refuse("needs access_key_id_env and secret_access_key_env together", "backends", name)
         if sum((has_key, backend.profile is not None, backend.bearer_token_env is not None)) > 1:
             read.refuse("takes one of profile, access keys and bearer token", "backends", name)
+        if backend.bearer_token_env and (backend.endpoint_url or "").lower().startswith("http:"):
+            read.refuse("is not https: a bearer token is sent over https only", "backends", name, "endpoint_url")
 
 
 def _check_models(read: Configuration) -> None:
@@ -461,8 +466,16 @@ def _check_extra(read: Configuration, name: str, model: Model) -> None:
     try:
         build_request(model.model, _ANY_QUESTION, **options)
     except InvalidRequestError as error:
-        place = (error.field or "").removeprefix("extra.").split(".")
+        first, *below = (error.field or "").removeprefix("extra.").split(".")
+        place = (_as_written(first, model.extra), *below)
         read.refuse(f"is refused: {error}", "models", name, "extra", *filter(None, place))
+
+
+def _as_written(option: str, table: Mapping[str, Any]) -> str:
+    """The key that says an option: Converse's own name for it, where the table has that one."""
+    head, *rest = option.split("_")
+    member = head + "".join(map(str.capitalize, rest))
+    return member if option not in table and member in table else option
 
 
 _ANY_QUESTION = ({"role": "user", "content": "?"},)

@@ -90,8 +90,12 @@ def message_of(error: BaseException, failure: Failure) -> str:
     if failure.kind == "context_overflow":
         return f"{said} {OVERFLOW_NOTE}"
     if failure.kind in _ADVISED and failure.advice and failure.advice not in said:
-        return f"{said} {failure.advice}".strip()
+        return f"{_sentence(said)} {failure.advice}".strip()
     return said or failure.kind
+
+
+def _sentence(text: str) -> str:
+    return text if not text or text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _said(error: BaseException, failure: Failure) -> str:

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -86,8 +86,8 @@ def _noting(make: Any, entry: Entry) -> Any:
     return Noting()
 
 
-async def _gateway_lines(call: ChatCall, stream: AsyncChatStream) -> AsyncIterator[bytes]:
-    tell = EventDicts(stream.partial().model, call_id=call.core.call_id(stream))
+async def _gateway_lines(call: ChatCall, stream: AsyncChatStream, *, tool_deltas: bool = True) -> AsyncIterator[bytes]:
+    tell = EventDicts(stream.partial().model, call_id=call.core.call_id(stream), tool_deltas=tool_deltas)
     async for event in stream:
         if call.entry.on:
             call.entry.event(event)
@@ -99,6 +99,8 @@ async def _gateway_lines(call: ChatCall, stream: AsyncChatStream) -> AsyncIterat
 
 OPENAI = Form(completion_json, _openai_lines, DONE, error_event)
 GATEWAY = Form(answer_dict, _gateway_lines, b"", lambda error: sse({"type": "error", "error": error_object(error)}))
+WITHOUT_TOOL_DELTAS = replace(GATEWAY, lines=partial(_gateway_lines, tool_deltas=False))
+"""For readers that add the input of `tool_use_complete` to what the deltas told, as the gateway's own clients do."""
 
 
 class ChatCalls:
@@ -142,12 +144,13 @@ class ChatCalls:
                 raise CallInterruptedError("the call was given up before the answer began")
             await call.exchange.begin(200, stream_headers(stream.request_id))
             async with _signs_of_life(call.exchange):
-                await self._tell(call, first, lines)
-            call.entry.ended(200, stream.partial())
+                failed = await self._tell(call, first, lines)
+            call.entry.ended(200, None if failed else stream.partial(), failed)
         finally:
             await stream.aclose()
 
-    async def _tell(self, call: ChatCall, first: bytes, lines: AsyncIterator[bytes]) -> None:
+    async def _tell(self, call: ChatCall, first: bytes, lines: AsyncIterator[bytes]) -> Exception | None:
+        """Send a stream to its end, or to the error that ended it, which is returned."""
         write = call.exchange.write
         await write(first)
         try:
@@ -158,8 +161,9 @@ class ChatCalls:
         except Exception as error:  # noqa: BLE001 - the status is sent: all that is left is an event
             _report(error, classify(error).kind)
             await write(call.form.error(error), more=False)
-        else:
-            await write(call.form.end, more=False)
+            return error
+        await write(call.form.end, more=False)
+        return None
 
 
 def _attempts(exchange: Exchange) -> dict[str, int]:

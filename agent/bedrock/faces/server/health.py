@@ -1,12 +1,13 @@
 """Whether the server can do what it is for: credentials that are accepted, and a control plane that answers.
 
-In come the backends, out goes what `/healthz` says. A check costs one page of one entry from the control plane, or for a
+In come the backends, out goes what `/healthz` says. A check costs one page of one entry from the control plane, and for a
 gateway one unsigned GET; its result is good for some seconds, however often it is asked for.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -73,13 +74,20 @@ class Health:
 def check(bedrock: Bedrock) -> Report:
     """Ask for as little as possible; raises what went wrong. May block."""
     settings = bedrock.settings
-    if settings is not None and settings.endpoint_url is not None:
-        warm_up(bedrock.client)  # a gateway for calls says nothing of the control plane
-        return {"healthy": True, "credentials": "found", "endpoint": "answers"}
+    if settings is None or settings.endpoint_url is None:
+        return {"healthy": True, **_control_plane(bedrock)}
+    warm_up(bedrock.client)
+    gateway = {"healthy": True, "credentials": "found", "endpoint": "answers"}
+    # A gateway for calls says nothing of the control plane.
+    known = os.environ.get("AWS_ENDPOINT_URL_BEDROCK", "").strip()
+    return {**gateway, **_control_plane(bedrock)} if known else gateway
+
+
+def _control_plane(bedrock: Bedrock) -> Report:
     try:
         bedrock.control_client.list_inference_profiles(maxResults=1)
     except Exception as error:
         if classify(error).kind != "access_denied":
             raise
-        return {"healthy": True, "credentials": "accepted", "control_plane": "not permitted"}
-    return {"healthy": True, "credentials": "accepted", "control_plane": "answers"}
+        return {"credentials": "accepted", "control_plane": "not permitted"}
+    return {"credentials": "accepted", "control_plane": "answers"}

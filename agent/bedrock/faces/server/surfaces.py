@@ -22,7 +22,7 @@ from ..openai_errors import error_answer
 from ..sse import json_text
 from ..workers import Workers
 from .callers import Callers
-from .calls import GATEWAY, OPENAI, ChatCalls, Form, unless_gone
+from .calls import GATEWAY, OPENAI, WITHOUT_TOOL_DELTAS, ChatCalls, Form, unless_gone
 from .exchange import ClientGoneError, Exchange, RefusedError
 from .health import Health
 from .limits import Door, Places
@@ -123,7 +123,8 @@ class Service:
 
     async def gateway_stream(self, exchange: Exchange) -> None:
         """POST /api/v1/llm/completions/stream."""
-        await self._chat(exchange, GATEWAY, lambda body: _gateway_request(body, stream=True))
+        form = GATEWAY if self.settings.tool_use_deltas else WITHOUT_TOOL_DELTAS
+        await self._chat(exchange, form, lambda body: _gateway_request(body, stream=True))
 
     async def gateway_models(self, exchange: Exchange) -> None:
         """GET /api/v1/llm/models."""
