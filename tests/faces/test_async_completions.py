@@ -168,7 +168,9 @@ def test_models_are_listed(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK", fake.url)
 
     async def scene(bedrock: AsyncBedrock) -> Any:
-        return [model.id for model in await bedrock.models.list()], await bedrock.models.retrieve(CLAUDE)
+        iterated = [model.id async for model in bedrock.models.list()]
+        assert iterated == [model.id for model in await bedrock.models.list()]
+        return iterated, await bedrock.models.retrieve(CLAUDE)
 
     ids, model = run(fake, scene)
     assert CLAUDE in ids

@@ -6,6 +6,7 @@ It takes and gives what `completions` does; nothing is decided here but who wait
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -102,10 +103,24 @@ class AsyncModels:
         self._models = models
         self._workers = workers
 
-    async def list(self) -> ModelList:
-        """The models of the region."""
-        return await self._workers.run(self._models.list)
+    def list(self) -> AsyncModelList:
+        """The models of the region: to be awaited, or iterated with `async for`."""
+        return AsyncModelList(partial(self._workers.run, self._models.list))
 
     async def retrieve(self, model: str) -> Model:
         """One of the list."""
         return await self._workers.run(partial(self._models.retrieve, model))
+
+
+class AsyncModelList:
+    """A list that is asked for when it is awaited or iterated, as `openai.AsyncOpenAI()` has it."""
+
+    def __init__(self, ask: Callable[[], Awaitable[ModelList]]) -> None:
+        self._ask = ask
+
+    def __await__(self) -> Generator[Any, Any, ModelList]:
+        return self._ask().__await__()
+
+    async def __aiter__(self) -> AsyncIterator[Model]:
+        for model in await self._ask():
+            yield model
