@@ -48,8 +48,6 @@ PLAYERS: Mapping[str, tuple[str, ...]] = {
     "openai3": ("openai_sdk", "openai_over_http"),
     "pydantic-ai": ("pydantic_ai_agent",),
     "openai-agents": ("openai_agents",),
-    # langchain-core from 1.7.5 and LiteLLM from 1.108 on need a certifi that was not published yet; without it,
-    # langchain-openai 1.7.4 on langchain-core 1.8.1 and LiteLLM 1.109.1 passed, too (2026-11-20).
     "langchain": ("langgraph_agent",),
     "instructor": ("instructor_client",),
     "smolagents": ("smolagents_agent", "smolagents_model"),
