@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -13,8 +16,8 @@ from agent.bedrock.errors import InvalidRequestError, SettingsError
 from agent.bedrock.faces.backends import Backends
 from agent.bedrock.faces.config import Backend, Configuration, Model
 from agent.bedrock.response.events import TextDelta
-from agent.bedrock.testing import FakeBedrock, Reasoning, Refusal, Reply, Stall, Text
-from tests.moments import comes_true
+from agent.bedrock.testing import FakeBedrock, Reasoning, Refusal, Reply, Stall, StreamException, Text
+from tests.moments import comes_true, prompt
 from tests.wire.streaming import authority_file, server_context
 
 NOVA = "us.amazon.nova-lite-v1:0"
@@ -273,8 +276,6 @@ def test_the_client_takes_the_file(from_file: Any) -> None:
 
 
 def test_the_async_client_and_the_transports_take_it_too(from_file: Any) -> None:
-    import asyncio
-
     fake, path = from_file
     httpx = pytest.importorskip("httpx")
     openai = pytest.importorskip("openai")
@@ -299,29 +300,43 @@ def test_the_async_client_and_the_transports_take_it_too(from_file: Any) -> None
 
 
 def test_a7_the_async_iterator_over_a_sync_stream() -> None:
-    """Events as on the sync path, exceptions in the consumer, and a loop that is left closes its connection in a second.
+    """Events as on the sync path, and exceptions in the consumer. What is read ahead is bounded: see test_aio.py."""
+    whole = Reply(Reasoning("Hm.", "c2ln"), Text(["a", "b"]))
+    broken = Reply(Text(["a", "b"]), fault=StreamException("modelStreamErrorException", at=2))
 
-    What is read ahead is bounded: see test_aio.py.
-    """
-    import asyncio
-    import threading
+    async def scene(bedrock: AsyncBedrock) -> list[Any]:
+        with pytest.raises(Exception, match="ThrottlingException"):
+            await bedrock.stream(CLAUDE, USER)
+        with pytest.raises(Exception, match="modelStreamErrorException"):
+            await bedrock.stream(CLAUDE, USER).completion()
+        return [event async for event in bedrock.stream(CLAUDE, USER)]
 
-    endless = Reply(Text(["one", "two", "three"]), fault=Stall(3))
-    answers = iter([Reply(Reasoning("Hm.", "c2ln"), Text(["a", "b"])), Refusal("ThrottlingException"), endless])
+    with FakeBedrock([Refusal("ThrottlingException"), broken, whole]) as fake:
+        told = in_a_loop(fake, scene)
+    with FakeBedrock([whole]) as fake:
+        assert told == list(Bedrock("us-east-1", endpoint_url=fake.url, **KEYS).stream(CLAUDE, USER))
 
-    async def scene(fake: FakeBedrock) -> list[Any]:
-        async with AsyncBedrock("us-east-1", endpoint_url=fake.url, max_attempts=1, **KEYS) as bedrock:
-            events = [event async for event in bedrock.stream(CLAUDE, USER)]
-            with pytest.raises(Exception, match="ThrottlingException"):
-                await bedrock.stream(CLAUDE, USER)
+
+def test_a7_leaving_the_loop_closes_the_connection_within_a_second_and_the_thread_ends() -> None:
+    def leave() -> float:
+        async def scene(bedrock: AsyncBedrock) -> float:
             async with bedrock.stream(CLAUDE, USER) as stream:
                 async for _ in stream:
                     break
-            return events
+                left = monotonic()
+            assert await asyncio.to_thread(fake.wait_for, lambda fake: fake.requests[0].abandoned)
+            return monotonic() - left
 
-    with FakeBedrock(lambda _: next(answers)) as fake:
-        told = asyncio.run(scene(fake))
-        assert fake.wait_for(lambda fake: fake.requests[2].abandoned)
-    assert comes_true(lambda: not any(thread.name == "bedrock-call" for thread in threading.enumerate()))
-    with FakeBedrock([Reply(Reasoning("Hm.", "c2ln"), Text(["a", "b"]))]) as fake:
-        assert told == list(Bedrock("us-east-1", endpoint_url=fake.url, **KEYS).stream(CLAUDE, USER))
+        with FakeBedrock([Reply(Text(["one", "two", "three"]), fault=Stall(3))]) as fake:
+            return in_a_loop(fake, scene)
+
+    assert prompt(leave, within=1.0)
+    assert comes_true(lambda: not any(thread.name == "bedrock-worker" for thread in threading.enumerate()))
+
+
+def in_a_loop(fake: FakeBedrock, scene: Callable[[AsyncBedrock], Coroutine[Any, Any, Any]]) -> Any:
+    async def play() -> Any:
+        async with AsyncBedrock("us-east-1", endpoint_url=fake.url, max_attempts=1, **KEYS) as bedrock:
+            return await scene(bedrock)
+
+    return asyncio.run(play())

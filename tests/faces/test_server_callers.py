@@ -83,6 +83,7 @@ BAD_HEADERS = {
     "a key without its secret": {"X-AWS-Access-Key-Id": "AKID"},
     "a secret without its key": {"X-AWS-Secret-Access-Key": "s3cret"},
     "a token alone": {"X-AWS-Session-Token": "s3cret"},
+    "keys of variables that are not set": {"X-AWS-Access-Key-Id": "", "X-AWS-Secret-Access-Key": ""},
     "a region that is none": {"X-AWS-Region": "evil.example.com/"},
     "a region with a port": {"X-AWS-Region": "us-east-1:80"},
     "an unknown backend": {"X-Bedrock-Backend": "other"},

@@ -280,6 +280,7 @@ def test_a_call_too_many_is_a_503_that_may_be_tried_again(impatient: Served) -> 
         refused = impatient.chat()
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
         assert (refused.headers["retry-after"], refused.headers["x-should-retry"]) == ("1", "true")
+        assert impatient.http.get("/v1/models").status_code == 503
         assert impatient.http.get("/healthz").status_code == 200
     assert comes_true(lambda: impatient.service._places.taken == 0)
     impatient.answer = lambda _: Reply("Hello.")

@@ -108,6 +108,10 @@ def _credentials(headers: Mapping[str, str]) -> Credentials:
     brought = {
         argument: headers[name] for name, argument in CREDENTIAL_HEADERS.items() if headers.get(name, "").strip()
     }
+    if not brought and CREDENTIAL_HEADERS.keys() & headers.keys():
+        raise InvalidRequestError(
+            "the X-AWS-* headers are blank: whoever sends them does not mean the server's credentials"
+        )
     try:
         return Credentials(**brought)
     except SettingsError as error:

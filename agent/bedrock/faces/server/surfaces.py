@@ -148,7 +148,8 @@ class Service:
             data = tell(await self.workers.run(lambda: _listed(core)))
             await exchange.answer(200, JSON_HEADERS, json_text(data).encode("ascii"))
 
-        await unless_gone(exchange, answer(), threading.Event())
+        with self._places.one():
+            await unless_gone(exchange, answer(), threading.Event())
 
     async def _chat(self, exchange: Exchange, form: Form, read: Callable[[Any], ChatRequest]) -> None:
         with self._places.one():
