@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from agent.bedrock import AsyncBedrock
-from agent.bedrock.errors import BedrockError
+from agent.bedrock.errors import BedrockError, SettingsError
 from agent.bedrock.faces.client import Bedrock
 from agent.bedrock.faces.hooks import CallDetails
 from agent.bedrock.testing import Cut, Event, FakeBedrock, Refusal, Reply, StreamException, Text, Usage
@@ -217,6 +217,16 @@ def test_a_hook_that_raises_does_no_harm(serve: Serve, bedrock_at: BedrockAt, ca
         client.complete(NOVA, USER)
     assert "a hook raised" in caplog.text
     assert "secret text" not in caplog.text
+
+
+async def waiting(details: CallDetails) -> None: ...
+
+
+@pytest.mark.parametrize("hook", ["print", waiting])
+@pytest.mark.parametrize("face", [Bedrock, AsyncBedrock])
+def test_a_hook_that_would_never_be_heard_is_refused(face: Any, hook: Any) -> None:
+    with pytest.raises(SettingsError, match="on_error is no function"):
+        face("us-east-1", on_error=hook)
 
 
 def test_details_are_frozen_and_hold_no_content(serve: Serve, bedrock_at: BedrockAt, heard: Heard) -> None:

@@ -32,7 +32,7 @@ Raised = Literal["ConnectError", "ConnectTimeout", "ReadTimeout"]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request as it comes from the SDK; `timeouts` are in seconds, None means no limit."""
+    """A request as it comes from the SDK; `timeouts` are in seconds, None leaves them what they are."""
 
     method: str
     path: str

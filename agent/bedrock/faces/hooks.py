@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from ..errors import NOT_ITS_FORM, CallInterruptedError, Kind, answer_of_another_form, classify
+from ..errors import NOT_ITS_FORM, CallInterruptedError, Kind, SettingsError, answer_of_another_form, classify
 from ..notes import notes_of_answer
 from ..response.events import Event, ReasoningDelta, TextDelta, ToolCallStart
-from ..values import changed, frozen
+from ..values import changed, frozen, names_of
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -69,11 +69,25 @@ class Hooks:
     on_response: Hook | None = None
     on_error: Hook | None = None
 
+    def __post_init__(self) -> None:
+        for name in names_of(Hooks):
+            hook = getattr(self, name)
+            if hook is not None and not _can_be_called(hook):
+                raise SettingsError(
+                    f"{name} is no function that can be called: of coroutine functions nobody waits for the end"
+                )
+
     def call(self, model: str, *, stream: bool = False) -> HookedCall | UnhookedCall:
         """A call to be told of, as a context manager around its opening."""
         if self.on_request is None and self.on_response is None and self.on_error is None:
             return UNHOOKED
         return HookedCall(self, CallDetails(model, stream))
+
+
+def _can_be_called(hook: Any) -> bool:
+    from inspect import iscoroutinefunction
+
+    return callable(hook) and not iscoroutinefunction(hook)
 
 
 class UnhookedCall:
