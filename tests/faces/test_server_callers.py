@@ -19,8 +19,8 @@ from agent.bedrock.faces.server.callers import Callers
 from agent.bedrock.faces.server.exchange import RefusedError
 from agent.bedrock.faces.server.limits import Door, is_loopback
 from agent.bedrock.faces.server.run import create_app
-from agent.bedrock.testing import FakeBedrock, Key, Refusal, Reply
-from tests.faces.serving import CHAT, KEYS, NOVA, USER, Served, house, httpx, served, serving
+from agent.bedrock.testing import FakeBedrock, Key, Reasoning, Refusal, Reply, ToolCall
+from tests.faces.serving import CHAT, CLAUDE, KEYS, NOVA, USER, Served, house, httpx, served, serving
 from tests.moments import comes_true
 
 __all__ = ["house", "served"]
@@ -137,6 +137,21 @@ def test_a10_clients_are_reused_by_region_and_identity_and_bounded() -> None:
         core_of(callers, number)
     assert len(callers) == 4
     assert core_of(callers, 1) is not first
+
+
+def test_a9_what_one_callers_answer_reasoned_is_never_put_into_anothers_request() -> None:
+    asked = {**BODY, "model": CLAUDE, "tools": [{"type": "function", "function": {"name": "look"}}]}
+    with (
+        FakeBedrock(lambda _: Reply(Reasoning("Of Ann.", "c2ln"), ToolCall("look", {}, id="t1"))) as fake,
+        serving(fake, settings={"carry_reasoning": "store"}) as served,
+    ):
+        said = served.http.post(CHAT, json=asked, headers=ANN).json()["choices"][0]["message"]
+        bare = {"role": "assistant", "tool_calls": said["tool_calls"]}
+        result = {"role": "tool", "tool_call_id": "t1", "content": "seen"}
+        again = {**asked, "messages": [*BODY["messages"], bare, result]}
+        for headers, knows in ((BOB, False), ({}, False), (ANN, True)):
+            served.http.post(CHAT, json=again, headers=headers)
+            assert ("Of Ann." in str(fake.requests[-1].body)) is knows
 
 
 def test_what_is_kept_of_callers_names_no_secret() -> None:

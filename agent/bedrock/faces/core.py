@@ -13,7 +13,7 @@ from itertools import takewhile
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..carriers import REMEMBERED, holds_reasoning, pack_call_id, packed_call_id
+from ..carriers import REMEMBERED, ReasoningStore, holds_reasoning, pack_call_id, packed_call_id
 from ..errors import InvalidRequestError, SettingsError
 from ..request.options import split_body
 from .chunks import Chunk, ChunkMaker, RenameCall, chunks_of
@@ -89,15 +89,18 @@ def _asks_for_usage(stream_options: Any) -> bool:
 
 
 class ChatCore:
-    """Calls `Bedrock` for OpenAI-shaped faces; shared by threads."""
+    """Calls `Bedrock` for OpenAI-shaped faces; shared by threads.
 
-    def __init__(self, bedrock: Bedrock, *, carry: Carry = "store") -> None:
+    Reasoning that is kept in this process is kept in `store`.
+    """
+
+    def __init__(self, bedrock: Bedrock, *, carry: Carry = "store", store: ReasoningStore = REMEMBERED) -> None:
         if carry not in ("store", "ids", "none"):
             raise SettingsError(f'carry_reasoning is {carry!r}: expected "store", "ids" or "none"')
         self.bedrock = bedrock
         self._packs_ids = carry == "ids"
-        # One for the process: a runtime may make a client for every call, or have a sync and an async one.
-        self._store = REMEMBERED if carry == "store" else None
+        # One for the process, as a rule: a runtime may make a client for every call, or have a sync and an async one.
+        self._store = store if carry == "store" else None
 
     def complete(self, request: ChatRequest, **options: Any) -> Completion:
         """The whole answer; `options` are those of `Bedrock.complete` beside the request's own."""

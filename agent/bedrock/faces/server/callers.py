@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...aws.credentials import Credentials, identity
+from ...carriers import REMEMBERED, ReasoningStore
 from ...errors import InvalidRequestError, SettingsError
 from ..backends import Backends, ConfiguredBedrock
 from ..core import ChatCore
@@ -84,7 +85,9 @@ class Callers:
             brought = {name: getattr(credentials, name) for name in CREDENTIAL_HEADERS.values()}
             given = {name: value for name, value in {**brought, "region": region}.items() if value is not None}
             backends = self._backends.with_options(**given) if given else self._backends
-            self._kept[key] = ChatCore(backends.bedrock(backend), carry=self._settings.carry_reasoning)  # type: ignore[arg-type]
+            store = REMEMBERED if credentials.is_ambient else ReasoningStore()
+            carry: Any = self._settings.carry_reasoning
+            self._kept[key] = ChatCore(backends.bedrock(backend), carry=carry, store=store)
             while len(self._kept) > self._settings.max_callers:
                 _, forgotten = self._kept.popitem(last=False)
                 self._give_up(forgotten)
