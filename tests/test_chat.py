@@ -7,11 +7,18 @@ import pickle
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
 from agent.bedrock.chat import ChatStream, Watch, complete
-from agent.bedrock.errors import CorruptStreamError, MalformedOutputError, StreamFaultError, TruncatedResponseError
+from agent.bedrock.errors import (
+    CallInterruptedError,
+    CorruptStreamError,
+    MalformedOutputError,
+    StreamFaultError,
+    TruncatedResponseError,
+)
 from agent.bedrock.notes import NOTES_KEY, CallNotes, notes_of_answer
 from agent.bedrock.response.events import TextDelta
 
@@ -198,6 +205,71 @@ def test_a_dropped_stream_is_closed() -> None:
     del stream
     gc.collect()
     assert raw.closed.is_set()
+
+
+class Iterated:
+    """A stream that is closed by what iterating it gives, which counts how often."""
+
+    def __init__(self, events: list[Any]) -> None:
+        self.events = iter(events)
+        self.closed = 0
+
+    def __iter__(self) -> Iterated:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self.events)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def refuse(event: Any) -> None:
+    raise KeyError("mine")
+
+
+@pytest.mark.parametrize(
+    "watch", [Watch({TextDelta: refuse}), Watch(interrupt_check=lambda: True)], ids=["exception", "interrupt"]
+)
+def test_what_iterating_gave_is_closed_at_once_where_the_stream_is_left(watch: Watch) -> None:
+    iterated = Iterated([*text("one", "two"), STOP])
+    stream = ChatStream(answer(type("Raw", (), {"__iter__": lambda _: iterated})()), watch=watch)
+    try:
+        stream.completion()
+    except KeyError:
+        assert iterated.closed == 1
+    assert iterated.closed == 1
+
+
+def test_what_iterating_gave_is_left_alone_at_its_end() -> None:
+    iterated = Iterated([*text("one", "two"), STOP])
+    ChatStream(answer(type("Raw", (), {"__iter__": lambda _: iterated})())).completion()
+    assert iterated.closed == 0
+
+
+def test_what_iterating_raises_at_once_is_a_fault_of_the_wire_too() -> None:
+    raw = MagicMock()
+    raw.__iter__.side_effect = ConnectionResetError("the wire's")
+    with pytest.raises(ConnectionResetError) as caught:
+        ChatStream(answer(raw)).completion()
+    assert caught.value.__notes__
+    raw.__iter__.side_effect = CallInterruptedError("closed")
+    assert ChatStream(answer(raw)).completion().bedrock.interrupted
+
+
+def test_a_stream_that_breaks_off_after_the_answer_is_closed() -> None:
+    raw = Raw([*text("all"), STOP, OSError("Connection broken")])
+    completion = ChatStream(answer(raw)).completion()
+    assert (completion.message.content, completion.bedrock.metadata_missing) == ("all", True)
+    assert raw.closed.is_set()
+
+
+def test_a_list_that_is_closed_tells_no_more() -> None:
+    stream = ChatStream(answer([*text("one", "two"), STOP]))
+    assert next(stream) == TextDelta(0, "one")
+    stream.close()
+    assert list(stream) == []
+    assert stream.completion().bedrock.interrupted
 
 
 def test_closing_a_complete_stream_leaves_it_complete() -> None:

@@ -175,9 +175,9 @@ def _events(
     """The pump. It knows nothing of the `ChatStream`, so that a dropped stream is collected, and closed, at once."""
     alive, check = watch.sign_of_life, watch.interrupt_check
     feed, listener_of = accumulator.feed, watch.listeners.get
-    ran_to_end = False
+    source = _in_batches(raw, interrupted)
+    next_batch, ran_to_end = source.next_batch, False
     try:
-        next_batch = _batches(raw)
         while (batch := _until_closed(next_batch, raw, accumulator, interrupted)) is not None:
             for raw_event in batch:
                 if alive is not None:
@@ -195,7 +195,7 @@ def _events(
                         raise _stream_fault(accumulator.fault, accumulator)
         if not interrupted.is_set():
             _prove_complete(accumulator)
-        ran_to_end = True
+        ran_to_end = not interrupted.is_set()
     except Exception as error:
         accumulator.request_id = _answering(raw, accumulator)
         if isinstance(error, _NOT_ITS_FORM) and was_raised_in(error, _FOLDING):
@@ -205,7 +205,7 @@ def _events(
     finally:
         accumulator.request_id = _answering(raw, accumulator)
         if not ran_to_end:
-            _close(raw)
+            _close(source)
 
 
 def _answering(raw: Any, accumulator: Accumulator) -> str | None:
@@ -217,18 +217,35 @@ NextBatch = Callable[[], Iterable[Any] | None]
 """Gives the raw events that have come since it was last asked, one at least, or waits; None at the end."""
 
 
-def _batches(raw: Any) -> NextBatch:
-    """How to read raw events: as they arrive where the stream can tell (`aws.stream`), or else one by one."""
-    if hasattr(type(raw), "next_batch"):  # the type's: a mock has every attribute
-        return raw.next_batch  # type: ignore[no-any-return]
-    events = iter(raw)
+def _in_batches(raw: Any, interrupted: threading.Event) -> Any:
+    """The stream itself where it tells what has come at once (`aws.stream`), or else one event after another."""
+    return raw if hasattr(type(raw), "next_batch") else _OneByOne(raw, interrupted)  # the type's: a mock has everything
 
-    def one() -> Iterable[Any] | None:
-        for event in events:
-            return (event,)
+
+class _OneByOne:
+    """Batches of a stream that has none: botocore's own, a list, a mock. They end when it is interrupted."""
+
+    def __init__(self, raw: Iterable[Any], interrupted: threading.Event) -> None:
+        self._raw = raw
+        self._events = _each(raw)
+        self._interrupted = interrupted
+
+    def next_batch(self) -> Iterable[Any] | None:
+        """The next event, if it is still wanted when it comes; None at the end."""
+        if not self._interrupted.is_set():
+            for event in self._events:
+                return None if self._interrupted.is_set() else (event,)
         return None
 
-    return one
+    def close(self) -> None:
+        """Close the stream, and what iterating it gave."""
+        _close(self._events)
+        _close(self._raw)
+
+
+def _each(raw: Iterable[Any]) -> Iterator[Any]:
+    """The events of a stream, asked for when the first is, whose iterator is closed with this one."""
+    yield from raw
 
 
 def _until_closed(
@@ -250,6 +267,7 @@ def _until_closed(
             raise
         if not interrupted.is_set():
             logger.warning("model=%s error=%s | broke off after the answer", accumulator.model, type(error).__name__)
+    _close(raw)  # botocore's own stays open however it breaks off
     return None
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import MagicMock, patch
 
 import pytest
 from botocore.eventstream import EventStream
@@ -17,6 +19,7 @@ from agent.bedrock.aws.clients import build_runtime_client
 from agent.bedrock.aws.credentials import Credentials
 from agent.bedrock.aws.pace import no_waiting
 from agent.bedrock.aws.settings import ClientSettings
+from agent.bedrock.chat import ChatStream
 from agent.bedrock.errors import CallInterruptedError, InvalidRequestError, TruncatedResponseError
 from agent.bedrock.response.events import StreamRestarted, StreamResumed
 from agent.bedrock.testing import (
@@ -182,7 +185,18 @@ class TestContinue:
         assert completion.message.tool_calls[0].id == "t-1"
         assert [next(iter(block)) for block in completion.message.bedrock_content_blocks] == ["text", "toolUse"]
 
-    @pytest.mark.parametrize("payload", [b"\0", b"5", b'"contentBlockIndex"', b'{"contentBlockIndex": null}', b"{}"])
+    @pytest.mark.parametrize(
+        "payload",
+        [
+            b"\0",
+            b"5",
+            b'"contentBlockIndex"',
+            b'{"contentBlockIndex": null}',
+            b"{}",
+            b'{"contentBlockIndex": 0, "delta": 5}',
+            b'{"contentBlockIndex": 0, "delta": {"text": 5}}',
+        ],
+    )
     def test_events_that_nobody_knows_pass(self, payload: bytes) -> None:
         frames = [
             event_frame("messageStart", {"role": "assistant"}),
@@ -334,6 +348,41 @@ class TestTheStream:
             assert list(batch) == []
             with pytest.raises(CallInterruptedError):
                 stream.next_batch()
+
+    def test_nor_is_more_delivered_of_what_botocores_own_had_read(self) -> None:
+        with FakeBedrock([Reply(Text(tuple("Hello")), group=10_000, fault=Stall(5))]) as fake:
+            settings = ClientSettings(endpoint_url=fake.url)
+            client: Any = build_runtime_client("us-east-1", settings, Credentials(**KEYS))
+            stream = client.converse_stream(**HELLO)["stream"]
+            seen: list[str] = []
+            with contextlib.suppress(Exception):  # urllib3 says in its own words that what it reads from is closed
+                for event in stream:
+                    seen.append(next(iter(event)))
+                    if len(seen) == 3:
+                        stream.close()
+            assert seen == ["messageStart", "contentBlockDelta", "contentBlockDelta"]
+
+    @pytest.mark.parametrize("resume", [None, "restart", "continue"])
+    @pytest.mark.parametrize("pace", [0, 0.01], ids=["at once", "one by one"])
+    def test_what_another_loop_has_left_comes_first(self, resume: Any, pace: float) -> None:
+        with FakeBedrock([Reply(Text(tuple("Hello")), group=10_000, pace=pace)]) as fake:
+            answer = guarded(fake).converse_stream(**asking(resume=resume, prefill=True))
+            looked_at = iter(answer["stream"])
+            assert names([next(looked_at), next(looked_at)]) == ["messageStart", "contentBlockDelta"]
+            assert ChatStream(answer).completion().message.content == "ello"
+
+    def test_a_mock_may_stand_for_it(self) -> None:
+        told = [
+            {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": "Hi"}}},
+            {"messageStop": {"stopReason": "x"}},
+        ]
+        mock = MagicMock()
+        mock.__iter__.return_value = iter(told)
+        mock.next_batch.side_effect = lambda: pytest.fail("a mock has every attribute")
+        with FakeBedrock() as fake:
+            client = guarded(fake)
+            with patch.object(client, "_make_api_call", return_value={"stream": mock}):
+                assert streamed(client).message.content == "Hi"
 
     def test_a_signals_handler_may_close_it_wherever_it_strikes(self) -> None:
         with FakeBedrock([Reply("Hello" * 30, fault=Stall(3))]) as fake:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from botocore.model import OperationModel, ServiceModel
 from agent.bedrock.aws.stream import event_model, install_fast_stream, stream_class
 from agent.bedrock.errors import CallInterruptedError
 from agent.bedrock.response.frames import decoder_for
-from agent.bedrock.testing import Cut, End, FakeBedrock, Fault, Junk, Reply, StreamException, Text, ToolCall
+from agent.bedrock.testing import Cut, End, FakeBedrock, Fault, Framing, Junk, Reply, StreamException, Text, ToolCall
 from tests.response.frame_bytes import SHORT_STREAM, encode, event, operation_model
 from tests.wire.streaming import QUESTION, Settings, bare_client, fast_client, open_stream
 
@@ -216,6 +217,22 @@ def test_two_loops_share_one_stream_without_losing_an_event() -> None:
     assert got == list(fast_stream(*SHORT_STREAM))
 
 
+def test_two_loops_that_take_turns_tell_all_in_order() -> None:
+    stream = fast_stream(*(b"".join(SHORT_STREAM[at : at + 2]) for at in (0, 2, 4)))
+    first, second = iter(stream), iter(stream)
+    got = [next(first), next(second), next(second), next(first), *second, *first]
+    assert got == list(fast_stream(*SHORT_STREAM))
+
+
+def test_a_loop_that_only_looked_at_how_it_begins_takes_nothing_away() -> None:
+    stream = fast_stream(b"".join(SHORT_STREAM[:3]), b"".join(SHORT_STREAM[3:]))
+    looking = iter(stream)
+    got = [next(looking)]
+    for batch in iter(stream.next_batch, None):
+        got += batch
+    assert got == list(fast_stream(*SHORT_STREAM))
+
+
 def test_batches_are_what_has_come_and_their_end_is_said_again() -> None:
     stream = fast_stream(b"".join(SHORT_STREAM[:3]), b"".join(SHORT_STREAM[3:]))
     batches = [list(batch) for batch in iter(stream.next_batch, None)]
@@ -232,6 +249,25 @@ def test_a_batch_ends_where_the_stream_is_closed() -> None:
     assert list(batch) == []
     with pytest.raises(CallInterruptedError):
         stream.next_batch()
+
+
+def test_what_comes_while_it_is_closed_is_not_delivered_even_if_that_is_all() -> None:
+    with FakeBedrock([Reply(Text(("Hello",)), group=10_000, framing=Framing.LENGTH)]) as fake:
+        client = fast_client(fake)
+        stream = open_stream(client)
+        feed = stream._decoder.feed
+
+        def feed_while_another_thread_closes(data: bytes) -> list[Any]:
+            stream.close()
+            events: list[Any] = feed(data)
+            return events
+
+        stream._decoder.feed = feed_while_another_thread_closes
+        delivered: list[Any] = []
+        with contextlib.suppress(CallInterruptedError):  # where not all bytes came at once
+            delivered.extend(stream)
+        assert delivered == []
+        client.close()
 
 
 def test_events_before_a_fault_are_delivered_before_it_is_raised() -> None:
@@ -251,6 +287,15 @@ def test_get_initial_response_gives_the_message_and_keeps_the_events() -> None:
     asked_by_batch = fast_stream(greeting[:9], greeting[9:] + SHORT_STREAM[0], *SHORT_STREAM[1:])
     asked_by_batch.get_initial_response()
     assert list(asked_by_batch.next_batch()) == list(fast_stream(*SHORT_STREAM))[:1]
+
+
+def test_what_get_initial_response_kept_goes_when_the_stream_is_closed() -> None:
+    stream = fast_stream(b"".join(SHORT_STREAM))
+    with pytest.raises(NoInitialResponseError):
+        stream.get_initial_response()
+    stream.close()
+    with pytest.raises(CallInterruptedError):
+        stream.next_batch()
 
 
 @pytest.mark.parametrize("portions", [(), SHORT_STREAM])

@@ -16,6 +16,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from operator import length_hint
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CallInterruptedError, Failure, TruncatedResponseError, classify
@@ -63,7 +64,7 @@ class HeldStream:
         """Whether the stream of now has told anything, be it only that the message begins."""
         self._shown = False
         self._hands_on = False
-        """Whether batches go on as they come."""
+        """Whether batches go on as they come, from a stream that takes away itself what `close()` finds of them."""
         self._ended = False
         self._marks: list[Event] = []
         self._told: _Told | None = _Told() if journey.options.resume == "continue" else None
@@ -119,9 +120,8 @@ class HeldStream:
     def __iter__(self) -> Iterator[Event]:
         """The events as botocore gives them; leaving the loop early closes the stream."""
         try:
-            yield from self._batch
-            while self.next_batch() is not None:
-                yield from self._batch
+            while (batch := self.next_batch()) is not None:
+                yield from batch
         finally:
             if not self._ended:
                 self.close()
@@ -129,7 +129,7 @@ class HeldStream:
     def next_batch(self) -> Iterator[Event] | None:
         """The events that have come since the last batch, waited for if there are none; None at the end.
 
-        For a reader in the same thread that takes all of them. What `close()` finds of a batch, it takes away.
+        One that another loop has left in the middle comes again, from there on; what `close()` finds, it takes away.
         """
         while not self._ended:
             try:
@@ -147,7 +147,12 @@ class HeldStream:
     # --- reading --------------------------------------------------------------------------------------------------
 
     def _prepared(self) -> Iterator[Event] | None:
-        return self._read() if self._shown else self._opening()
+        if length_hint(self._batch):
+            return self._batch
+        if not self._shown:
+            return self._opening()
+        self._hands_on = self._told is None and self._source is self._stream
+        return self._read()
 
     def _end(self) -> None:
         if not self.message_stopped and not self._closed():
@@ -157,13 +162,14 @@ class HeldStream:
     def _read(self) -> Iterator[Event] | None:
         if self._source is None:
             self._find_source()
-        batch: Iterator[Event] | None = self._source.next_batch()
-        if self._told is None or batch is None:
-            return batch
-        continued = self._told.continued(batch) if self._continues else batch
-        return self._handed_out(self._told.noted(continued))
+        batch: Iterable[Event] | None = self._source.next_batch()
+        if batch is None:
+            return None
+        if self._told is not None:
+            batch = self._told.noted(self._told.continued(batch) if self._continues else batch)
+        return self._handed_out(batch)
 
-    def _handed_out(self, events: list[Event]) -> Iterator[Event]:
+    def _handed_out(self, events: Iterable[Event]) -> Iterator[Event]:
         """A batch of which `close()` takes away what was not delivered, also if it came just before."""
         self._batch = batch = iter(events)
         if self._closed():
@@ -172,7 +178,8 @@ class HeldStream:
 
     def _find_source(self) -> None:
         stream = self._stream
-        self._source = stream if hasattr(stream, "next_batch") else _OneByOne(stream)
+        has_batches = hasattr(type(stream), "next_batch")  # the type's: a mock has every attribute
+        self._source = stream if has_batches else _OneByOne(stream)
         self._proof = stream if hasattr(stream, "message_stopped") else self._source
 
     def _opening(self) -> Iterator[Event]:
@@ -185,7 +192,6 @@ class HeldStream:
             if any("messageStart" not in event for event in held[len(self._marks) :]):
                 self._marks = []
                 self._shown = True
-                self._hands_on = self._told is None
                 return self._handed_out(held)
         raise self._truncated()
 
@@ -356,8 +362,9 @@ class _Told:
                 yield event  # one that tells of no block, or that nobody knows
                 continue
             moved = {**payload, "contentBlockIndex": index + shift}
-            if self._blank and "text" in (moved.get("delta") or {}):
-                self._blank, moved["delta"] = _without_blank(self._blank, moved["delta"])
+            delta = payload.get("delta") if name == "contentBlockDelta" else None
+            if self._blank and delta and isinstance(delta.get("text"), str):
+                self._blank, moved["delta"] = _without_blank(self._blank, delta)
             yield {name: moved}
 
 

@@ -17,6 +17,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
+from operator import length_hint
 from time import monotonic
 from typing import Any, Protocol
 
@@ -95,9 +96,9 @@ class FastStream:
         self.request_id = request_id
         self._decoder = decoder
         self._batch: Iterator[Event] = iter(())
-        self._kept: list[Event] = []
-        """Events that `get_initial_response` met while it looked for another message."""
         self._ended = False
+        self._closed = False
+        """Whether `close()` was called, be it that all bytes had come by then."""
         self._patience = patience
         self._body = open_body(raw)
         self._body.watch(patience)
@@ -131,9 +132,8 @@ class FastStream:
     def __iter__(self) -> Iterator[Event]:
         """The events as botocore gives them; leaving the loop early closes the stream."""
         try:
-            yield from self._batch
-            while self.next_batch() is not None:
-                yield from self._batch
+            while (batch := self.next_batch()) is not None:
+                yield from batch
         finally:
             if not self._ended:
                 self._body.close()
@@ -141,11 +141,10 @@ class FastStream:
     def next_batch(self) -> Iterator[Event] | None:
         """The events that have come since the last batch, waited for if there are none; None at the end.
 
-        For a reader in the same thread that takes all of them: one step per arrival, none per event. What `close()` finds
-        of a batch, it takes away.
+        One step per arrival, none per event. A batch that another loop has left in the middle comes again, from there on;
+        what `close()` finds of a batch, it takes away.
         """
-        if self._kept:
-            self._batch, self._kept = iter(self._kept), []
+        if length_hint(self._batch):
             return self._batch
         if self._ended:
             return None
@@ -171,7 +170,7 @@ class FastStream:
         if self._decoder.message_stopped and not body.over:
             self._wait_briefly()
         self._batch = batch = iter(events)
-        if body.closed:
+        if self._closed or body.closed:
             _empty(batch)
         return batch
 
@@ -183,6 +182,7 @@ class FastStream:
     def close(self) -> None:
         """End the stream now, from whichever thread: whoever waits for its next event gets CallInterruptedError."""
         if not self._ended:
+            self._closed = True
             self._body.close()
             _empty(self._batch)
 
@@ -192,7 +192,7 @@ class FastStream:
 
         messages: Any = EventStreamBuffer()
         while data := self._receive():
-            self._kept += self._decoder.feed(data)
+            self._batch = iter([*self._batch, *self._decoder.feed(data)])
             messages.add_data(data)
             for message in messages:
                 if message.headers.get(":event-type") == "initial-response":
