@@ -143,7 +143,6 @@ _REDIRECTED = _Rule(
 
 #: Where no code is known; a code that is the status as text ("529") comes here too.
 _STATUSES: dict[int, _Rule] = {
-    **dict.fromkeys((301, 302, 303, 307, 308), _REDIRECTED),
     400: _Rule("invalid_request"),
     401: _AUTH,
     403: _ACCESS,
@@ -160,6 +159,9 @@ _STATUSES: dict[int, _Rule] = {
     504: _Rule("server_error", "A gateway gave up waiting for the service: try again.", status=504),
     529: _Rule("overloaded"),
 }
+
+#: Hundreds of all other statuses.
+_STATUS_CLASSES: dict[int, _Rule] = {3: _REDIRECTED, 4: _Rule("invalid_request"), 5: _SERVER}
 
 _CONNECTION = _Rule("connection")
 _READ_TIMEOUT = _Rule("timeout")
@@ -527,7 +529,7 @@ def _response_rule(exc: BaseException) -> _Rule | None:
 def _status_rule(status: int | None) -> _Rule | None:
     if status is None:
         return None
-    return _STATUSES.get(status) or (_SERVER if status >= 500 else _Rule("invalid_request"))
+    return _STATUSES.get(status) or _STATUS_CLASSES.get(status // 100, _SERVER)
 
 
 def _code_rule(code: str) -> _Rule | None:
@@ -606,7 +608,7 @@ def _metadata_of(exc: BaseException) -> dict[str, Any]:
 
 def _status_of(exc: BaseException) -> int | None:
     for status in (_metadata_of(exc).get("HTTPStatusCode"), getattr(exc, "status_code", None)):
-        if isinstance(status, int) and status >= 400:
+        if isinstance(status, int) and status >= 300:
             return status
     return None
 

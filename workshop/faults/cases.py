@@ -80,10 +80,14 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much is tried: every so many bytes of a stream that is cut, every so many bytes in which a bit is flipped."""
+    """How much is tried: every so many bytes of a stream that is cut or in which a bit is flipped, every so many statuses.
+
+    Statuses that have a meaning of their own are tried all the same.
+    """
 
     cut: int = 1
     flip: int = 1
+    status: int = 1
     retried: int = 16
 
 
@@ -215,17 +219,17 @@ _STATUSES = {
     401: "auth",
     403: "access_denied",
     404: "model_not_found",
+    407: "connection",
     408: "timeout",
     413: "context_overflow",
-    422: "invalid_request",
     424: "model_error",
     429: "rate_limit",
-    500: "server_error",
-    502: "server_error",
     503: "overloaded",
-    504: "server_error",
     529: "overloaded",
 }
+
+_STATUS_CLASSES = {3: "corrupt", 4: "invalid_request", 5: "server_error"}
+"""What all other statuses mean, by their hundreds."""
 
 #: Exceptions by name, with the status that each has.
 _CODES = {
@@ -246,11 +250,11 @@ _CODES = {
 }
 
 
-def refusals(_: Extent) -> Iterator[Case]:
+def refusals(extent: Extent) -> Iterator[Case]:
     """Every status with JSON, with a page, with nothing, and every exception by its name."""
     for operation in (WHOLE, STREAM):
-        for status, kind in _STATUSES.items():
-            kinds = frozenset({kind})
+        for status in sorted({*_STATUSES, *range(300, 600, extent.status)}):
+            kinds = frozenset({_STATUSES.get(status) or _STATUS_CLASSES[status // 100]})
             untyped = Refusal("", "Something is wrong.", status)
             yield Case("status, JSON without a type", operation, untyped, kinds, note=str(status))
             yield Case("status, HTML", operation, Refusal.html(status), kinds, note=str(status))
@@ -295,8 +299,11 @@ GROUPS: tuple[Callable[[Extent], Iterable[Case]], ...] = (
     stale,
 )
 
-THOROUGH = {PLAIN: Extent(), TLS: Extent(cut=64, flip=16)}
-SAMPLE = {PLAIN: Extent(cut=601, flip=263, retried=7), TLS: Extent(cut=2003, flip=601, retried=7)}
+THOROUGH = {PLAIN: Extent(), TLS: Extent(cut=64, flip=16, status=16)}
+SAMPLE = {
+    PLAIN: Extent(cut=601, flip=263, status=50, retried=7),
+    TLS: Extent(cut=2003, flip=601, status=100, retried=7),
+}
 
 
 def every_case(extent: Extent) -> Iterator[Case]:

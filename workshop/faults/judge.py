@@ -229,11 +229,39 @@ def _untrusted(fake: FakeBedrock) -> Iterator[str]:
             os.environ["AWS_CA_BUNDLE"] = bundle
 
 
+@contextmanager
+def _no_tls(fake: FakeBedrock) -> Iterator[str]:
+    """Somebody who knows nothing of TLS; nothing on a plain wire."""
+    with FakeBedrock() as plain:
+        yield plain.url.replace("http:", "https:") if fake.url.startswith("https") else ""
+
+
+@contextmanager
+def _broken_handshake(fake: FakeBedrock) -> Iterator[str]:
+    """Somebody who hangs up when he hears how TLS begins; nothing on a plain wire."""
+    if not fake.url.startswith("https"):
+        yield ""
+        return
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        hanging_up = threading.Thread(target=_hang_up, args=(listener,))
+        hanging_up.start()
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+        hanging_up.join()
+
+
+def _hang_up(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(65536)
+
+
 _PLACES: tuple[tuple[str, set[str], Place], ...] = (
     ("connection refused", {"connection"}, _refused),
     ("unknown host", {"connection"}, _unknown_host),
     ("no answer to a connection", {"timeout"}, _silent_host),
     ("untrusted certificate", {"connection"}, _untrusted),
+    ("no TLS at the other end", {"connection", "timeout"}, _no_tls),
+    ("FIN inside the handshake", {"connection"}, _broken_handshake),
 )
 
 
