@@ -384,6 +384,35 @@ class TestTheStream:
             with patch.object(client, "_make_api_call", return_value={"stream": mock}):
                 assert streamed(client).message.content == "Hi"
 
+    def test_who_looks_on_around_its_events_sees_them(self) -> None:
+        class LookedAt:
+            """As instrumentation wraps streams: everything is the stream's, but for what its loop is told."""
+
+            def __init__(self, stream: Any) -> None:
+                self.wrapped = stream
+
+            def __iter__(self) -> Iterator[Any]:
+                for told in self.wrapped:
+                    seen.append(told)
+                    yield told
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self.wrapped, name)
+
+        seen: list[Any] = []
+        with FakeBedrock([Reply("Hello")]) as fake:
+            client = guarded(fake)
+            call = client._make_api_call
+
+            def instrumented(*arguments: Any) -> Any:
+                answer = call(*arguments)
+                return {**answer, "stream": LookedAt(answer["stream"])}
+
+            with patch.object(client, "_make_api_call", instrumented):
+                events = list(client.converse_stream(**HELLO)["stream"])
+        assert seen == events
+        assert "metadata" in seen[-1]
+
     def test_a_signals_handler_may_close_it_wherever_it_strikes(self) -> None:
         with FakeBedrock([Reply("Hello" * 30, fault=Stall(3))]) as fake:
             stream = guarded(fake).converse_stream(**HELLO)["stream"]
