@@ -7,6 +7,7 @@ import copy
 import gc
 import pickle
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,45 @@ def test_a_client_of_ones_own_is_ones_own_to_close(serve: Serve) -> None:
         bedrock.complete(CLAUDE, HELLO)
     assert fake.open_connections == 1
     client.close()
+
+
+# --- others' credentials ---------------------------------------------------------------------------------------------
+
+ANN = {"aws_access_key_id": "AKIDANN", "aws_secret_access_key": "of-ann", "aws_session_token": "session-of-ann"}
+BOB = {"aws_access_key_id": "AKIDBOB", "aws_secret_access_key": "of-bob"}
+
+
+@pytest.mark.parametrize(
+    "own",
+    [ANN, {"bearer_token": "of-ann"}, {"profile": "ann"}, {"session": boto3.Session()}, {"client": object()}],
+    ids=str,
+)
+def test_other_credentials_take_the_place_of_all_that_there_are(own: dict[str, Any]) -> None:
+    other = Bedrock("us-east-1", **own).with_options(**BOB)
+    shown = "Credentials(aws_access_key_id=<set>, aws_secret_access_key=<set>)"
+    assert repr(other) == f"Bedrock(region='us-east-1', {shown})"
+
+
+def test_what_is_no_credential_leaves_them_as_they_are() -> None:
+    own = Bedrock("us-east-1", **ANN)
+    assert repr(own.with_options(region="eu-west-1", bearer_token=None)) == repr(own).replace("us-east-1", "eu-west-1")
+
+
+def test_calls_with_credentials_of_their_own_sign_with_them(serve: Serve) -> None:
+    fake = serve(lambda request: request.headers["authorization"].partition("/")[0].rpartition("=")[2])
+    shared = Bedrock("us-east-1", endpoint_url=fake.url, **ANN)
+
+    def ask(number: int) -> str | None:
+        caller = shared.with_options(**BOB) if number % 2 else shared
+        return caller.complete(CLAUDE, HELLO).message.content
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(ask, range(12))) == ["AKIDANN", "AKIDBOB"] * 6
+    tokens = {
+        request.headers.get("x-amz-security-token") for request in fake.requests if "AKIDBOB" in str(request.headers)
+    }
+    assert tokens == {None}
+    shared.close()
 
 
 # --- copies -----------------------------------------------------------------------------------------------------------

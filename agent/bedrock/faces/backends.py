@@ -17,17 +17,13 @@ from typing import TYPE_CHECKING, Any, Self
 from ..aws.credentials import DEFAULT_REGION, Credentials, clean_secret, resolve_region
 from ..errors import InvalidRequestError, SettingsError
 from ..request.options import split_body
-from .client import Bedrock
+from .client import CREDENTIAL_ARGUMENTS, Bedrock
 from .config import NO_CONFIGURATION, Configuration, is_region_name
 
 if TYPE_CHECKING:
     from ..chat import ChatStream
     from ..response.completion import Completion
     from .config import Backend
-
-CREDENTIAL_ARGUMENTS = (
-    "profile", "session", "client", "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "bearer_token",
-)  # fmt: skip
 
 _ARGUMENT_OF_VARIABLE = {
     "access_key_id_env": "aws_access_key_id",

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+CREDENTIAL_ARGUMENTS = ("client", *names_of(Credentials))
+"""Arguments that say whose calls they are."""
+
 
 class Bedrock:
     """OpenAI chat completions on Amazon Bedrock, through boto3.
@@ -190,8 +193,14 @@ class Bedrock:
         return Models(self)
 
     def with_options(self, **changes: Any) -> Self:
-        """Another `Bedrock` like this one, with other arguments; it has connections of its own."""
-        return type(self)(**{**self._given(), **changes})
+        """Another `Bedrock` like this one, with other arguments; it has connections of its own.
+
+        Where a credential is among the changes, none of this one's stays: two callers' are never mixed.
+        """
+        kept = self._given()
+        if any(changes.get(name) is not None for name in CREDENTIAL_ARGUMENTS):
+            kept = {name: value for name, value in kept.items() if name not in CREDENTIAL_ARGUMENTS}
+        return type(self)(**{**kept, **changes})
 
     def __reduce__(self) -> tuple[Callable[[], Self], tuple[()]]:
         """Copies and pickles are others like this one; who pickles credentials pickles them in the clear."""

@@ -18,7 +18,8 @@ from ..aws.credentials import Credentials, resolve_region
 from ..aws.describe import describe_credentials
 from ..aws.settings import ClientSettings
 from ..errors import SettingsError
-from .backends import CREDENTIAL_ARGUMENTS, Backends
+from .backends import Backends
+from .client import CREDENTIAL_ARGUMENTS
 from .config import NO_CONFIGURATION, Configuration, read_configuration
 from .environment import call_options, prompt_caching
 from .server.journal import without_secrets
