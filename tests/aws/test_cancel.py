@@ -6,6 +6,7 @@ import contextlib
 import gc
 import math
 import socket
+import sys
 import threading
 import time
 import weakref
@@ -14,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ConnectTimeoutError
 
 from agent.bedrock.aws import pace
 from agent.bedrock.aws.cancel import Errand, Hold
 from agent.bedrock.errors import CallInterruptedError, DeadlineExceededError, classify
 from agent.bedrock.testing import FakeBedrock, Refusal, Reply, Stall
+from agent.bedrock.testing.network import unconnectable
 from tests.moments import PATIENCE, comes_true, once, once_asked, prompt, shortly
 from tests.wire.streaming import authority_file, server_context
 
@@ -347,6 +349,28 @@ def test_read_timeouts_of_single_calls_hold() -> None:
         assert time.monotonic() - began < PATIENCE
         assert fake.wait_for(lambda fake: len(fake.requests) == 1), "the silence is taken, and not the next call's"
         assert whole(client).message.content == "Hello"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there connections can be left unmade")
+@pytest.mark.parametrize("given_up", [False, True], ids=["alone", "watched"])
+def test_connect_timeouts_of_single_calls_hold(given_up: bool) -> None:
+    watched = {"cancel": threading.Event()} if given_up else {}
+    with unconnectable() as url, FakeBedrock() as fake:
+        client = guarded(fake, endpoint_url=url, max_attempts=1, connect_timeout=20)
+        began = time.monotonic()
+        with pytest.raises(ConnectTimeoutError):
+            whole(client, asking(connect_timeout=0.2, **watched))
+        assert time.monotonic() - began < PATIENCE
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there connections can be left unmade")
+def test_a_call_does_not_wait_longer_for_a_connection_than_its_client() -> None:
+    with unconnectable() as url, FakeBedrock() as fake:
+        client = guarded(fake, endpoint_url=url, max_attempts=1, connect_timeout=0.2)
+        began = time.monotonic()
+        with pytest.raises(ConnectTimeoutError):
+            whole(client, asking(connect_timeout=60))
+        assert time.monotonic() - began < PATIENCE
 
 
 def test_giving_up_between_two_attempts_leaves_the_connection_to_whoever_took_it_since(

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ConnectTimeoutError
 
 from agent.bedrock.errors import DeadlineExceededError, InvalidRequestError, TruncatedResponseError
 from agent.bedrock.faces.client import Bedrock
 from agent.bedrock.faces.completions import read_call
 from agent.bedrock.testing import FakeBedrock, Reasoning, Refusal, Reply, Stall, Stop, Text, ToolCall, Usage
+from agent.bedrock.testing.network import unconnectable
 from tests.moments import shortly
 
 CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -212,7 +216,7 @@ def test_an_unknown_argument_is_refused_and_an_unknown_key_of_a_body_reported(
         ({"model": NOVA, "messages": USER, "extra_body": "x"}, "extra_body"),
         ({"model": NOVA, "messages": USER, "extra": 5}, "extra"),
         ({"model": NOVA, "messages": USER, "timeout": "soon"}, "timeout"),
-        ({"model": NOVA, "messages": USER, "timeout": True}, "read_timeout"),
+        ({"model": NOVA, "messages": USER, "timeout": True}, "timeout"),
         ({"model": NOVA, "messages": USER, "on_text_delta": "print"}, "on_text_delta"),
         ({"model": NOVA, "messages": USER, "reasoning_store": {}}, "reasoning_store"),
         ({"model": NOVA, "messages": USER, "fetch": "https://example.org"}, "fetch"),
@@ -261,6 +265,19 @@ def test_a_timeout_of_one_call_is_that_calls_own(serve: Serve, bedrock_at: Bedro
     assert create(model=NOVA, messages=USER).choices[0].message.content == "Hi"
     timeout = SimpleNamespace(connect=1.0, read=20.0, write=20.0, pool=1.0)
     assert create(model=NOVA, messages=USER, timeout=timeout).choices[0].message.content == "Hi"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there connections can be left unmade")
+@pytest.mark.parametrize("timeout", [0.2, SimpleNamespace(connect=0.2, read=None)], ids=["seconds", "named"])
+def test_a_timeout_of_one_call_is_for_its_connection_too(timeout: Any) -> None:
+    with unconnectable() as url:
+        bedrock = Bedrock(
+            "us-east-1", endpoint_url=url, max_attempts=1, aws_access_key_id="a", aws_secret_access_key="b"
+        )
+        began = time.monotonic()
+        with pytest.raises(ConnectTimeoutError):
+            bedrock.chat.completions.create(model=NOVA, messages=USER, timeout=timeout)
+        assert time.monotonic() - began < 5
 
 
 def test_a_client_of_ones_own_keeps_its_timeouts(serve: Serve) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ from agent.bedrock.testing import (
     ToolCall,
     Usage,
 )
+from agent.bedrock.testing.network import unconnectable
 from tests.moments import prompt, shortly
 
 openai = pytest.importorskip("openai")
@@ -421,6 +423,17 @@ def test_a_read_timeout_is_the_sdks(serve: Serve, connect: Connect, stream: bool
     client = connect(serve(Reply("late", delay=20)))
     with pytest.raises(openai.APITimeoutError):
         client.chat.completions.create(model=CLAUDE, messages=USER, stream=stream, timeout=0.2)
+
+
+@with_both_libraries
+@pytest.mark.skipif(sys.platform != "linux", reason="only there connections can be left unmade")
+def test_a_connect_timeout_is_the_sdks(serve: Serve, connect: Connect) -> None:
+    with unconnectable() as url:
+        client = connect(serve(), endpoint_url=url, max_attempts=1)
+        began = time.monotonic()
+        with pytest.raises(openai.APITimeoutError):
+            client.with_options(max_retries=0, timeout=0.2).chat.completions.create(model=CLAUDE, messages=USER)
+        assert time.monotonic() - began < 5
 
 
 @pytest.mark.needs_botocore("1.44.0")

@@ -1,7 +1,7 @@
 """What botocore is told of the attempt at hand, and tells: through its events, in the thread that makes the attempt.
 
-In comes a client, whose events are listened to; out goes a layer that says for which call this thread sends. A read
-timeout for one call is taken by botocore 1.44 and later from the context of its request (measured; no documented
+In comes a client, whose events are listened to; out goes a layer that says for which call this thread sends. A connect
+timeout for one call is asked for by the connection that is made for it (`cancel`). A read timeout is taken by botocore 1.44 and later from the context of its request (measured; no documented
 interface); older versions ignore it there, and the client's own timeout holds. What is sent is counted when it is sent,
 so that a call that fails for want of credentials counts nothing.
 """
@@ -34,6 +34,15 @@ def send_for(call: Call, send: Send) -> Answer:
         return send(call)
     finally:
         _sending.journey = outer
+
+
+def connect_timeout(usual: Any) -> Any:
+    """Seconds in which a connection that this thread makes for its call has to stand: the client's, or less."""
+    journey = getattr(_sending, "journey", None)
+    asked = None if journey is None else journey.options.connect_timeout
+    if asked is None:
+        return usual
+    return min(asked, usual) if isinstance(usual, (int, float)) else asked
 
 
 def listen_to(client: Any) -> None:

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .attempt import connect_timeout
 from .genuine import tuned_pool
 from .pace import Bell, Check
 
@@ -207,24 +208,27 @@ def _noticing_pool(pool: type[Any]) -> type[Any]:
 @cache
 def _noticing_connection(connection: type[Any]) -> type[Any]:
 
+    # By way of super(): what somebody has put into the place of a method may take no `self`.
     def connect(self: Any) -> None:
+        self.timeout = connect_timeout(self.timeout)
         _tell(self)
-        connection.connect(self)
+        super(noticing, self).connect()
         _tell(self)
 
     def request(self: Any, *args: Any, **kwargs: Any) -> Any:
         _tell(self)
-        return connection.request(self, *args, **kwargs)
+        return super(noticing, self).request(*args, **kwargs)
 
     def new_conn(self: Any) -> Any:
-        sock = connection._new_conn(self)  # noqa: SLF001 - so it is called in urllib3 1 and 2
+        sock = super(noticing, self)._new_conn()  # so it is called in urllib3 1 and 2
         errand: Hold | None = getattr(_working, "errand", None)
         if errand is not None:
             errand.notice_new(sock)
         return sock
 
     members = {"connect": connect, "request": request, "_new_conn": new_conn, "uses": 0}
-    return type(connection.__name__, (connection,), members)
+    noticing: type[Any] = type(connection.__name__, (connection,), members)
+    return noticing
 
 
 def _tell(connection: Any) -> None:

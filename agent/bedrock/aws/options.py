@@ -31,7 +31,7 @@ class CallOptions:
     """The options of one call; seconds throughout, None leaves a thing to the client's settings.
 
     `deadline` counts from now and is for everything together; `read_timeout` is for this call what the setting is for
-    all (botocore 1.44 and later). `resume` says what becomes of a stream that breaks off after output began: "restart"
+    all (botocore 1.44 and later), `connect_timeout` too, where it is shorter. `resume` says what becomes of a stream that breaks off after output began: "restart"
     begins the turn again, "continue" goes on where it broke off; both tell so by an event, None raises. `fallbacks` are
     pairs of region and model, None for the call's own, that are asked in this order where the account is throttled, the
     model overloaded or the region out. `cancel` and `on_interrupt_check` end the call also while nothing arrives; the
@@ -41,6 +41,7 @@ class CallOptions:
     """
 
     deadline: float | None = None
+    connect_timeout: float | None = None
     read_timeout: float | None = None
     max_attempts: int | None = None
     resume: str | None = None
@@ -51,8 +52,8 @@ class CallOptions:
     request_for: Callable[[str], dict[str, Any]] | None = None
 
     def __post_init__(self) -> None:
-        _check_seconds("deadline", self.deadline)
-        _check_seconds("read_timeout", self.read_timeout)
+        for name in ("deadline", "read_timeout", "connect_timeout"):
+            _check_seconds(name, getattr(self, name))
         if self.max_attempts is not None and (type(self.max_attempts) is not int or self.max_attempts < 1):
             raise InvalidRequestError("is not a whole number from 1 on", field="max_attempts")
         if self.resume not in (None, *RESUMES):

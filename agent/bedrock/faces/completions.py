@@ -89,7 +89,7 @@ class Completions:
 
         `options` are those of the builder (`request.options.RequestOptions`), Converse's own members by their names, the
         call's own (`aws.options.CallOptions`), the callbacks of `Bedrock.stream`, and the openai SDK's: `stream_options`,
-        `timeout` (seconds, or an httpx.Timeout, whose read timeout counts), `extra_body` (anything; what nobody knows is
+        `timeout` (seconds, or an httpx.Timeout, of which connect and read count), `extra_body` (anything; what nobody knows is
         left out with a warning), `extra_headers` and `extra_query` (taken, and without meaning here). Others raise
         TypeError. Callbacks without `stream` read a stream and return it whole.
         """
@@ -126,9 +126,7 @@ def read_call(arguments: Mapping[str, Any]) -> CreateCall:
     local = {name: given[name] for name in _OF_THIS_PROCESS if given.get(name) is not None}
     if "extra" in local:
         local["extra"] = {**request.options.get("extra", {}), **_object(local, "extra")}
-    patience = _seconds(given.get("timeout"))
-    if patience is not None:
-        local.setdefault("read_timeout", patience)
+    local = {**_timeouts(given.get("timeout")), **local}
     callbacks = {name: _function(name, given[name]) for name in CALLBACK_NAMES if given.get(name) is not None}
     return CreateCall(changed(request, options={**request.options, **local}), callbacks)
 
@@ -158,13 +156,19 @@ def _function(name: str, callback: Any) -> Any:
     return callback
 
 
-def _seconds(timeout: Any) -> float | None:
-    """The read timeout in the openai SDK's forms of one: seconds, or an object that names it."""
-    if timeout is None or isinstance(timeout, (int, float)):
-        return timeout
+def _timeouts(timeout: Any) -> dict[str, float]:
+    """The options of the call that say it, in the openai SDK's forms: seconds, or an object that names them."""
+    if timeout is None:
+        return {}
+    if isinstance(timeout, (int, float)) and not isinstance(timeout, bool):
+        return dict.fromkeys(_TIMEOUTS.values(), timeout)
     if not hasattr(timeout, "read"):
         raise InvalidRequestError("is neither a number of seconds nor an httpx.Timeout", field="timeout")
-    return timeout.read  # type: ignore[no-any-return]
+    named = {option: getattr(timeout, name, None) for name, option in _TIMEOUTS.items()}
+    return {option: seconds for option, seconds in named.items() if seconds is not None}
+
+
+_TIMEOUTS = {"read": "read_timeout", "connect": "connect_timeout"}
 
 
 class CompletionStream:

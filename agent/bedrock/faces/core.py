@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 Carry = Literal["store", "ids", "none"]
 """How reasoning survives a runtime that does not send it back: kept in this process, packed into ids, or not at all."""
 
-CALL_OPTIONS_OF_A_BODY = frozenset({"deadline", "read_timeout", "max_attempts", "resume", "fallbacks"})
+CALL_OPTIONS_OF_A_BODY = frozenset(
+    {"deadline", "connect_timeout", "read_timeout", "max_attempts", "resume", "fallbacks"}
+)
 """Options of the call, not of the request, that JSON can say; a face takes them from bodies that it trusts."""
 
 

@@ -106,16 +106,16 @@ class Desk:
     def _call_options(self, call: Call) -> dict[str, Any]:
         """The timeout of this call where it is not the usual one, and a single attempt where the SDK tries again itself.
 
-        A client that was handed in keeps its own timeouts and attempts; how long to wait for a connection is the same
-        for all calls.
+        A client that was handed in keeps its own timeouts and attempts.
         """
         settings = self.bedrock.settings
         if settings is None:
             return {}
         options: dict[str, Any] = {}
-        patience = call.timeouts.get("read")
-        if patience is not None and patience != settings.read_timeout:
-            options["read_timeout"] = max(patience, 0.001)
+        for kind in ("connect", "read"):
+            name, patience = f"{kind}_timeout", call.timeouts.get(kind)
+            if patience is not None and patience != getattr(settings, name):
+                options[name] = max(patience, 0.001)
         if _retries_taken(call):
             options["max_attempts"] = 1
         return options
