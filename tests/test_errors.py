@@ -135,7 +135,6 @@ class TestStale:
             client_error("ThrottlingException"),
             botocore_errors.NoCredentialsError(),
             botocore_errors.ParamValidationError(report="x"),
-            urllib3_errors.ReadTimeoutError(None, None, "x"),  # type: ignore[arg-type]
             _raised_within("my.urllib3_tests"),
             _raised_within("agent.tools"),
             errors.TruncatedResponseError("x"),
@@ -145,6 +144,19 @@ class TestStale:
     def test_nothing_else_is(self, exc: BaseException) -> None:
         assert not is_stale_connection_error(exc)
         assert not classify(exc).evict
+
+    @pytest.mark.parametrize(
+        "exc",
+        [
+            urllib3_errors.ReadTimeoutError(None, None, "x"),  # type: ignore[arg-type]
+            urllib3_errors.SSLError("x"),
+            errors.IdleTimeoutError("x"),
+        ],
+        ids=lambda exc: type(exc).__name__,
+    )
+    def test_a_stream_that_dies_under_its_reader_costs_the_pool_and_not_the_client(self, exc: BaseException) -> None:
+        assert not is_stale_connection_error(exc)
+        assert classify(exc).evict
 
     def test_a_broken_connection_to_somebody_else_evicts_no_client_of_bedrock(self) -> None:
         exc = botocore_errors.EndpointConnectionError(endpoint_url="https://oidc.us-east-1.amazonaws.com/token")

@@ -14,6 +14,7 @@ from .errors import (
     TRANSPORT_MODULES,
     BedrockError,
     Failure,
+    IdleTimeoutError,
     Kind,
     StreamFaultError,
     class_names,
@@ -467,7 +468,7 @@ def failure_of(exc: BaseException) -> Failure:
     return Failure(
         kind=rule.kind,
         retryable=row.retryable if rule.retryable is None else rule.retryable,
-        evict=is_stale_connection_error(exc) and not service,
+        evict=(is_stale_connection_error(exc) or _is_dead_under_its_reader(exc)) and not service,
         status=row.status if rule.status is None else rule.status,
         retry_after=_retry_after(_headers(decisive)),
         request_id=_request_id(exc) or _request_id(decisive),
@@ -622,6 +623,17 @@ def _text_of(exc: BaseException) -> str:
     # Bedrock sometimes puts the model's own words beside its own.
     original = getattr(exc, "response", {}).get("originalMessage")
     return " ".join(str(part) for part in (error.get("Code"), error.get("Message"), original) if part)
+
+
+def _is_dead_under_its_reader(exc: BaseException) -> bool:
+    """Whether a stream fell silent or its TLS broke: at the call, botocore's own exceptions for that are stale ones.
+
+    A network that swallows one connection has often swallowed those that lie in the pool, too.
+    """
+    return isinstance(exc, IdleTimeoutError) or not _DEAD_CLASSES.isdisjoint(class_names(exc))
+
+
+_DEAD_CLASSES = frozenset({"urllib3.exceptions.TimeoutError", "urllib3.exceptions.SSLError"})
 
 
 def _headers(exc: BaseException) -> dict[str, str]:

@@ -161,6 +161,14 @@ class TestFailover:
         assert scopes == ["us-east-1"] * 3 + ["eu-west-1"]
         assert completion.bedrock.fallback["region"] == "eu-west-1"
 
+    @pytest.mark.parametrize("options", [{}, {"deadline": 10}])
+    def test_a_region_that_is_out_for_longer_than_there_is_time_is_left_at_once(self, options: dict[str, Any]) -> None:
+        out = Refusal("InternalServerException", "down", headers={"Retry-After": "600"})
+        with FakeBedrock([out, Reply("Hello")]) as fake:
+            completion = whole(guarded(fake), asking(fallbacks=[(None, OTHER)], **options))
+            assert models(fake) == [MODEL, OTHER]
+        assert completion.bedrock.fallback["reason"] == "server_error"
+
     def test_an_endpoint_that_cannot_be_reached(self) -> None:
         with FakeBedrock() as fake:
             client = guarded(fake, max_attempts=1)

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 from urllib3.exceptions import ProtocolError
+from urllib3.exceptions import ReadTimeoutError as SilentError
 
 from agent.bedrock.aws import pace
-from agent.bedrock.testing import Afterwards, Cut, End, FakeBedrock, Reply, Stale, Stall
+from agent.bedrock.errors import IdleTimeoutError
+from agent.bedrock.testing import Afterwards, Cut, End, FakeBedrock, Fault, Refusal, Reply, Stale, Stall
 from tests.moments import at_some_pace
 
-from .guarded import BOTH, HELLO, guarded, streamed, whole
+from .guarded import BOTH, HELLO, asking, guarded, streamed, whole
 
 
 @pytest.fixture(autouse=True)
@@ -58,24 +60,37 @@ def test_a_black_hole_costs_one_read_timeout_and_takes_the_others_with_it() -> N
     at_some_pace(scene)
 
 
-def test_a_stream_that_breaks_off_empties_the_pool_too() -> None:
-    both_have_come = threading.Event()
-    with FakeBedrock([Reply("x", fault=Stall(-1, until=both_have_come))] * 2) as fake:
-        client = guarded(fake, max_attempts=1)
-        both = [threading.Thread(target=whole, args=(client,)) for _ in range(2)]
-        for thread in both:
-            thread.start()
-        assert fake.wait_for(lambda fake: len(fake.requests) == 2)
-        both_have_come.set()
-        for thread in both:
-            thread.join()
-        assert fake.open_connections == 2
-        fake.queue(Reply("Hello", fault=Cut(150, End.RESET)))
-        with pytest.raises(ProtocolError):
-            streamed(client)
-        gc.collect()  # urllib3 closes what lay in a pool when the pool itself goes
-        assert fake.wait_for(lambda fake: fake.open_connections == 0)
-        assert streamed(client).message.content
+@pytest.mark.parametrize(
+    ("fault", "limit", "error"),
+    [
+        (Cut(150, End.RESET), "", ProtocolError),
+        (Stall(3), "read_timeout", SilentError),
+        (Stall(3), "idle_timeout", IdleTimeoutError),
+    ],
+    ids=["broken off", "silent", "idle"],
+)
+def test_a_stream_that_breaks_off_empties_the_pool_too(fault: Fault, limit: str, error: type[Exception]) -> None:
+
+    def scene(pace: int) -> None:
+        both_have_come = threading.Event()
+        with FakeBedrock([Reply("x", fault=Stall(-1, until=both_have_come))] * 2) as fake:
+            client = guarded(fake, max_attempts=1, **({limit: 0.4 * pace} if limit else {}))
+            both = [threading.Thread(target=whole, args=(client,)) for _ in range(2)]
+            for thread in both:
+                thread.start()
+            assert fake.wait_for(lambda fake: len(fake.requests) == 2)
+            both_have_come.set()
+            for thread in both:
+                thread.join()
+            assert fake.open_connections == 2
+            fake.queue(Reply("Hello", fault=fault))
+            with pytest.raises(error):
+                streamed(client)
+            gc.collect()  # urllib3 closes what lay in a pool when the pool itself goes
+            assert fake.wait_for(lambda fake: fake.open_connections == 0)
+            assert streamed(client).message.content
+
+    at_some_pace(scene)
 
 
 def test_a_stream_of_another_thread_lives_on() -> None:
@@ -93,6 +108,20 @@ def test_a_stream_of_another_thread_lives_on() -> None:
         rest = list(events)
         assert [next(iter(event)) for event in first + rest][-2:] == ["messageStop", "metadata"]
         assert whole(client).message.content == "x"
+
+
+def test_another_region_keeps_its_connections() -> None:
+    busy, broken = Refusal("ThrottlingException", "slow"), Reply("x", fault=Cut(0, End.RESET))
+    elsewhere = asking(fallbacks=[("eu-west-1", None)])
+    with FakeBedrock([busy, Reply("Hello"), broken, Reply("Hello")]) as fake:
+        client = guarded(fake, max_attempts=1)
+        whole(client, elsewhere)
+        with pytest.raises(ConnectionClosedError):
+            whole(client)
+        whole(client, elsewhere)
+        regions = [request.headers["authorization"].split("/")[2] for request in fake.requests]
+        assert regions == ["us-east-1", "eu-west-1", "us-east-1", "eu-west-1"]
+        assert fake.requests[1].connection == fake.requests[3].connection
 
 
 def test_the_client_stays_the_same() -> None:

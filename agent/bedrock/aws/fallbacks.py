@@ -16,7 +16,7 @@ from ..values import changed
 from .calls import cannot_stream, stream_from_answer, whole_kwargs
 from .journey import STREAM, WHOLE, Answer, Call, Send
 from .memory import Memory
-from .retries import attempts_left
+from .retries import came_over_the_wire
 
 logger = logging.getLogger(__name__)
 
@@ -131,9 +131,9 @@ def ask_another_at_once(call: Call, _: Exception, failure: Failure) -> Call | No
     return _next_fallback(call, failure) if failure.kind in _AT_ONCE else None
 
 
-def ask_another(call: Call, _: Exception, failure: Failure) -> Call | None:
-    """The call to the next fallback, where retrying did not help and the region seems out."""
-    out = failure.kind in _AT_LAST and failure.retryable and not attempts_left(call.journey)
+def ask_another(call: Call, error: Exception, failure: Failure) -> Call | None:
+    """The call to the next fallback, where the region seems out and retrying did not help, or would come too late."""
+    out = failure.kind in _AT_LAST and failure.retryable and came_over_the_wire(error)
     return _next_fallback(call, failure) if out else None
 
 

@@ -67,11 +67,13 @@ def empty_stale_pool(call: Call, failure: Failure) -> None:
     """Close the idle connections of a client whose connection was stale; those in use, and the client, live on.
 
     The next call opens a new one: measured with botocore 1.44.5, no fault needs more than that (a new client costs a
-    thousand times as much).
+    thousand times as much). Clients of other regions, which the client's own `close()` would reach, keep theirs.
     """
     if failure.evict and hasattr(call.client, "close"):
+        from botocore.client import BaseClient
+
         logger.info("region=%s kind=%s | emptied the client's pool of connections", call.region, failure.kind)
-        call.client.close()
+        BaseClient.close(call.client)
 
 
 def tell_attempts(error: Exception, journey: Journey) -> None:

@@ -36,7 +36,7 @@ _FIRST_WAIT = 0.1
 def try_again(call: Call, error: Exception, failure: Failure) -> Call | None:
     """The same call once more, after a while."""
     journey = call.journey
-    if not failure.retryable or not attempts_left(journey) or not _came_over_the_wire(error):
+    if not failure.retryable or not _attempts_left(journey) or not came_over_the_wire(error):
         return None
     delay = wait_before(failure, journey.retries)
     if not _in_time(journey, delay):
@@ -55,7 +55,7 @@ def try_again(call: Call, error: Exception, failure: Failure) -> Call | None:
     return call
 
 
-def attempts_left(journey: Journey) -> bool:
+def _attempts_left(journey: Journey) -> bool:
     """Whether the budget of attempts has one more."""
     return journey.retries + 1 < journey.attempts_allowed
 
@@ -77,7 +77,7 @@ def _in_time(journey: Journey, delay: float) -> bool:
     return begins <= journey.began + journey.protection.settings.retry_seconds
 
 
-def _came_over_the_wire(error: Exception) -> bool:
+def came_over_the_wire(error: Exception) -> bool:
     """Whether a server said it: what botocore's Stubber or a hook of the caller answers is not asked for twice."""
     response: Any = getattr(error, "response", None)
     metadata = response.get("ResponseMetadata") if isinstance(response, dict) else None
