@@ -19,13 +19,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from .errors import (
+    NOT_ITS_FORM,
     BedrockError,
     CallInterruptedError,
-    CorruptStreamError,
     MalformedOutputError,
     StreamFaultError,
     TruncatedResponseError,
     annotate,
+    answer_of_another_form,
     classify,
     was_raised_in,
 )
@@ -79,19 +80,11 @@ def _folded(answer: Mapping[str, Any], decode: Decoder | StructuredDecoder, accu
         for event in decode.whole(answer):
             accumulator.feed(event)
         return accumulator.completion()
-    except _NOT_ITS_FORM as error:
-        raise _corrupt(accumulator) from error
+    except NOT_ITS_FORM as error:
+        raise answer_of_another_form(accumulator.request_id) from error
 
 
-#: What folding raises over JSON with a number for a text, or nothing for a block.
-_NOT_ITS_FORM = (AttributeError, LookupError, TypeError, ValueError)
 _FOLDING = tuple(f"{__package__}.response.{module}" for module in ("decoder", "structured", "accumulator"))
-
-
-def _corrupt(accumulator: Accumulator) -> CorruptStreamError:
-    corrupt = CorruptStreamError("the answer is not in the form of Bedrock's", request_id=accumulator.request_id)
-    annotate(corrupt, classify(corrupt).advice)
-    return corrupt
 
 
 class ChatStream:
@@ -156,8 +149,8 @@ class ChatStream:
         interrupted = self._interrupted.is_set()
         try:
             completion = self._accumulator.completion(interrupted=interrupted)
-        except _NOT_ITS_FORM as error:
-            raise _corrupt(self._accumulator) from error
+        except NOT_ITS_FORM as error:
+            raise answer_of_another_form(self.request_id) from error
         return completion if interrupted else _final(completion, self._notes)
 
     def partial(self) -> Completion:
@@ -198,8 +191,8 @@ def _events(
         ran_to_end = not interrupted.is_set()
     except Exception as error:
         accumulator.request_id = _answering(raw, accumulator)
-        if isinstance(error, _NOT_ITS_FORM) and was_raised_in(error, _FOLDING):
-            raise attach_partial(_corrupt(accumulator), accumulator) from error
+        if isinstance(error, NOT_ITS_FORM) and was_raised_in(error, _FOLDING):
+            raise attach_partial(answer_of_another_form(), accumulator) from error
         attach_partial(error, accumulator)
         raise
     finally:
@@ -258,7 +251,8 @@ def _until_closed(
     try:
         return next_batch()
     except CallInterruptedError:
-        interrupted.set()
+        if not accumulator.complete:
+            interrupted.set()
     except Exception as error:
         if error is getattr(raw, "callers_own", None):
             raise
@@ -292,7 +286,7 @@ def attach_partial(error: Exception, accumulator: Accumulator) -> Exception:
     if isinstance(error, BedrockError):
         annotate(error, classify(error).advice)
     partial = None
-    with contextlib.suppress(*_NOT_ITS_FORM):  # of what cannot be folded there is nothing to show
+    with contextlib.suppress(*NOT_ITS_FORM):  # of what cannot be folded there is nothing to show
         partial = accumulator.completion() if accumulator.began else None
     with contextlib.suppress(AttributeError):  # an exception with slots cannot carry more than it is
         error.partial = partial  # type: ignore[attr-defined]

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BedrockError, CallInterruptedError, DeadlineExceededError, IdleTimeoutError
 from ..values import frozen
+from .framing import NoChunkError, framing_of
 from .watchdog import watched
 
 if TYPE_CHECKING:
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
 RECEIVE_SIZE = 16384
 """Bytes asked for at once; whatever is there is taken. A TLS record holds no more, and what is decoded from them waits
 in memory: some 80 events. It has to exceed http.client's buffer of 8 KiB, so that one reading empties that."""
-
-MAX_LINE_LENGTH = 65536
-"""Bytes of a line between chunks, as urllib3 limits it."""
 
 SHORTEST_WAIT = 0.001
 """Seconds; a socket's timeout of 0 would mean not to wait at all."""
@@ -77,137 +75,6 @@ class Patience:
 
 
 NO_HURRY = Patience()
-
-
-# --- framing ----------------------------------------------------------------------------------------------------------
-
-
-_LINE_END = b"\r\n"
-_LINE_END_SIZE = len(_LINE_END)
-
-
-class NoChunkError(Exception):
-    """Bytes where a chunk's size ought to stand; `line` is their beginning."""
-
-    def __init__(self, line: bytes) -> None:
-        super().__init__(f"no chunk size: {line[:80]!r}")
-        self.line = line[:80]
-
-
-class Chunked:
-    """Chunked transfer coding, undone; a chunk is passed on as far as it has come."""
-
-    def __init__(self) -> None:
-        self.ended = False
-        self.surplus = False
-        self._left = 0
-        """Bytes that the current chunk still lacks, its closing CRLF included."""
-        self._line = b""
-        self._in_trailers = False
-
-    def feed(self, data: bytes) -> bytes:
-        """The body bytes among these; NoChunkError where a chunk's size is missing."""
-        if self._line:
-            data, self._line = self._line + data, b""
-        position, size = self._left, len(data)
-        parts = [data[: position - _LINE_END_SIZE]] if position > _LINE_END_SIZE else []
-        while position < size and not self.ended:
-            line_end = data.find(_LINE_END, position)
-            if line_end < 0:
-                self._keep_line(data[position:])
-                position = size
-                break
-            line = data[position:line_end]
-            length = (not self._in_trailers and _SIZES.get(line)) or self._read_line(line)
-            position = line_end + _LINE_END_SIZE
-            if length:
-                end = position + length
-                parts.append(data[position:end])
-                position = end + _LINE_END_SIZE
-        self._left = position - size if position > size else 0
-        self.surplus = position < size
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def end_of_input(self) -> str | None:
-        """What is wrong with an end here: None, or urllib3's words for it; an end among the trailers passes."""
-        if self._in_trailers:
-            return None
-        if self._left > _LINE_END_SIZE:
-            return f"Connection broken: IncompleteRead({self._left - _LINE_END_SIZE} more expected)"
-        return "Response ended prematurely"
-
-    def _read_line(self, line: bytes) -> int:
-        """What follows the line before the next one: a chunk of so many bytes, or nothing."""
-        if self._in_trailers:
-            self.ended = not line
-            return 0
-        length = _chunk_size(line)
-        self._in_trailers = length == 0
-        return length
-
-    def _keep_line(self, line: bytes) -> None:
-        if len(line) > MAX_LINE_LENGTH:
-            raise NoChunkError(line)
-        self._line = line
-
-
-def _chunk_size(line: bytes) -> int:
-    digits = line.partition(b";")[0].strip()
-    try:
-        size = int(digits, 16)
-    except ValueError:
-        size = -1
-    if size < 0:
-        raise NoChunkError(line)
-    if size and len(line) <= 8 and len(_SIZES) < REMEMBERED_SIZES:
-        _SIZES[line] = size
-    return size
-
-
-REMEMBERED_SIZES = 4096
-"""Chunk sizes that are remembered: a stream has one chunk per event, of some hundred sizes."""
-
-_SIZES: dict[bytes, int] = {}
-
-
-class Counted:
-    """A body of a known length."""
-
-    def __init__(self, length: int, *, enforced: bool) -> None:
-        self.ended = length == 0
-        self.surplus = False
-        self._left = length
-        self._enforced = enforced
-
-    def feed(self, data: bytes) -> bytes:
-        """The body bytes among these."""
-        self.surplus = len(data) > self._left
-        body = data[: self._left] if self.surplus else data
-        self._left -= len(body)
-        self.ended = self._left == 0
-        return body
-
-    def end_of_input(self) -> str | None:
-        """What is wrong with an end here; botocore since 1.43 asks urllib3 not to mind."""
-        return f"Connection broken: IncompleteRead({self._left} more expected)" if self._enforced else None
-
-
-class Unframed:
-    """A body that the end of the connection ends."""
-
-    ended = False
-    surplus = False
-
-    def feed(self, data: bytes) -> bytes:
-        """All of them."""
-        return data
-
-    def end_of_input(self) -> str | None:
-        """Nothing is wrong with it."""
-        return None
-
-
-Framing = Chunked | Counted | Unframed
 
 
 # --- bodies -----------------------------------------------------------------------------------------------------------
@@ -375,7 +242,7 @@ class SocketBody(Body):
         self._response = response
         self._buffered: io.BufferedReader | None = buffered
         self._socket = sock
-        self._framing = _framing(raw)
+        self._framing = framing_of(raw)
         self._buffer: memoryview | None = None
         """Stays for as long as the socket is read from: buffers that come and go with every event, in many threads, leave
         the process fragmented (14 MB after a few hundred streams in 50 threads, glibc 2.36)."""
@@ -503,14 +370,6 @@ class SocketBody(Body):
         return ProtocolError(f"Connection broken: {error!r}", error)
 
 
-def _framing(raw: Any) -> Framing:
-    if raw.chunked:
-        return Chunked()
-    if raw.length_remaining is None:
-        return Unframed()
-    return Counted(raw.length_remaining, enforced=raw.enforce_content_length)
-
-
 def _as_urllib3(error: OSError) -> Exception:
     """The exception that urllib3 makes of it."""
     import ssl
@@ -530,12 +389,13 @@ def socket_under(sock: Any) -> Any:
 def open_body(raw: Any) -> Body:
     """The body of a response of urllib3 whose headers have been read, and nothing more."""
     import socket
+    from http.client import HTTPResponse
 
     # urllib3 has no public way to what its response reads from; botocore goes the same one (compat.set_socket_timeout).
     response: Any = getattr(raw, "_fp", None)
     buffered = getattr(response, "fp", None)
     sock: Any = getattr(getattr(buffered, "raw", None), "_sock", None)
-    is_socket = isinstance(socket_under(sock), socket.socket)
-    if isinstance(buffered, io.BufferedReader) and is_socket and hasattr(raw, "length_remaining"):
+    is_socket = isinstance(response, HTTPResponse) and isinstance(socket_under(sock), socket.socket)
+    if is_socket and isinstance(buffered, io.BufferedReader) and hasattr(raw, "length_remaining"):
         return SocketBody(raw, response, buffered, sock)
     return PlainBody(raw)
