@@ -20,7 +20,7 @@ from agent.bedrock.errors import (
     TruncatedResponseError,
 )
 from agent.bedrock.notes import NOTES_KEY, CallNotes, notes_of_answer
-from agent.bedrock.response.events import TextDelta
+from agent.bedrock.response.events import MessageStop, TextDelta
 
 REQUEST_ID = "11111111-2222-3333-4444-555555555555"
 
@@ -262,6 +262,19 @@ def test_a_stream_that_breaks_off_after_the_answer_is_closed() -> None:
     completion = ChatStream(answer(raw)).completion()
     assert (completion.message.content, completion.bedrock.metadata_missing) == ("all", True)
     assert raw.closed.is_set()
+
+
+def test_closing_a_stream_that_only_lacks_its_metadata_leaves_it_complete() -> None:
+    call = {"contentBlockStart": {"start": {"toolUse": {"toolUseId": "t", "name": "f"}}, "contentBlockIndex": 0}}
+    raw = Raw([call, {"messageStop": {"stopReason": "tool_use"}}, CallInterruptedError("closed")])
+    stream = ChatStream(answer(raw))
+    for event in stream:
+        if isinstance(event, MessageStop):
+            stream.close()
+    completion = stream.completion()
+    assert not completion.bedrock.interrupted
+    assert completion.choices[0].finish_reason == "tool_calls"
+    assert completion.bedrock.metadata_missing
 
 
 def test_a_list_that_is_closed_tells_no_more() -> None:
