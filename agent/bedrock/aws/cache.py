@@ -46,18 +46,26 @@ class ClientCache(Base):
 
         Threads that ask for the same key at once wait for one build; other keys are built meanwhile.
         """
-        found = self._valid(key, fingerprint)
+        found = self.valid(key, fingerprint)
         if found is not None:
             return found
         with self._lock:
             only_builder = self._building.setdefault(key, threading.Lock())
         try:
             with only_builder:
-                found = self._valid(key, fingerprint)
+                found = self.valid(key, fingerprint)
                 return self._build(key, fingerprint, build) if found is None else found
         finally:
             with self._lock:
                 self._building.pop(key, None)  # so that locks do not gather
+
+    def valid(self, key: Hashable, fingerprint: Hashable) -> Any:
+        """What stands at `key`, unless it was built here with another fingerprint; None where there is nothing."""
+        client = self.get(key)
+        built = self._built.get(key)
+        if client is None or built is None or built[0] is not client:
+            return client
+        return client if built[1] == fingerprint else None
 
     def evict(self, key: Hashable) -> bool:
         """Take a client out, so that the next call gets a new one; whoever still uses the old one can go on."""
@@ -76,14 +84,6 @@ class ClientCache(Base):
         self.clear()
         for client, _ in built:
             client.close()
-
-    def _valid(self, key: Hashable, fingerprint: Hashable) -> Any:
-        """What stands at `key`, unless it was built here with another fingerprint."""
-        client = self.get(key)
-        built = self._built.get(key)
-        if client is None or built is None or built[0] is not client:
-            return client
-        return client if built[1] == fingerprint else None
 
     def _build(self, key: Hashable, fingerprint: Hashable, build: Callable[[], Any]) -> Any:
         client = build()

@@ -17,15 +17,15 @@ import contextlib
 import contextvars
 import threading
 from collections.abc import Callable
-from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from .attempt import connect_timeout
 from .genuine import tuned_pool
 from .pace import Bell, Check
 
 if TYPE_CHECKING:
-    from .journey import Answer, Call, Send
+    from .journey import Answer, Call, Journey, Send
 
 R = TypeVar("R")
 
@@ -35,11 +35,15 @@ _working = threading.local()
 
 def release_whoever_gives_up(call: Call, send: Send) -> Answer:
     """Send in a way that can be given up, where somebody may want to."""
-    journey = call.journey
+    return released(partial(send, call), call.journey)
+
+
+def released(work: Callable[[], R], journey: Journey) -> R:
+    """What the work gives, done by a thread of its own where somebody may want to end the journey before."""
     if not journey.watched:
-        return send(call)
+        return work()
     journey.check()
-    return Errand(lambda: send(call), journey.bell).result(journey.check)
+    return Errand(work, journey.bell).result(journey.check)
 
 
 class Hold:
@@ -110,18 +114,18 @@ def is_given_up() -> bool | None:
     return None if hold is None else hold.given_up
 
 
-class Errand(Hold):
+class Errand(Hold, Generic[R]):
     """Work done by a thread of its own, for somebody who may give up waiting."""
 
-    def __init__(self, work: Callable[[], Answer], bell: Bell | None = None) -> None:
+    def __init__(self, work: Callable[[], R], bell: Bell | None = None) -> None:
         super().__init__()
         self._work = work
         self._bell = bell or Bell()
         self._done = False
-        self._answer: Answer | None = None
+        self._answer: R | None = None
         self._error: BaseException | None = None
 
-    def result(self, check: Check) -> Answer:
+    def result(self, check: Check) -> R:
         """What the work gives or raises, or what `check` raises before that, in this thread."""
         run = contextvars.copy_context().run
         threading.Thread(target=run, args=(self._run,), name="bedrock-call", daemon=True).start()
@@ -133,16 +137,14 @@ class Errand(Hold):
             raise
         return self._outcome()
 
-    def _outcome(self) -> Answer:
+    def _outcome(self) -> R:
         error, self._error = self._error, None
         try:
             if error is not None:
                 raise error
         finally:
             del error  # its traceback knows this frame: no cycle is to outlive the call
-        if self._answer is None:
-            raise RuntimeError("an errand ended with neither an answer nor an error")
-        return self._answer
+        return cast("R", self._answer)
 
     def _run(self) -> None:
         _working.errand = self
@@ -169,7 +171,7 @@ class Errand(Hold):
 
     def _discard(self) -> None:
         answer, self._answer, self._error = self._answer, None, None
-        close = getattr((answer or {}).get("stream"), "close", None)
+        close = getattr(answer.get("stream") if isinstance(answer, dict) else None, "close", None)
         if close is not None:
             with contextlib.suppress(Exception):  # given up either way; there is nobody to tell
                 close()

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from ..errors import Failure, Kind, SettingsError, is_streaming_access_denied_error
 from ..values import changed
 from .calls import cannot_stream, stream_from_answer, whole_kwargs
+from .cancel import released
 from .journey import STREAM, WHOLE, Answer, Call, Send
 from .memory import Memory
 from .retries import came_over_the_wire
@@ -164,7 +166,10 @@ def _directed(call: Call, reason: Kind) -> Call | None:
         region, model = call.journey.fallbacks.pop(0)
         try:
             there = _with_another(call, region, model)
-        except Exception as error:  # noqa: BLE001 - the failure that led here says more than a fallback that is none
+        except Exception as error:
+            if call.journey.is_ended_by(error):
+                raise
+            # The failure that led here says more than a fallback that is none.
             logger.warning(
                 "region=%s model=%s error=%s | cannot be asked instead",
                 region or call.region,
@@ -199,7 +204,7 @@ def _client_in(call: Call, region: str | None) -> Any:
     clients = call.journey.protection.clients
     if region is None or region == call.region or clients is None:
         return call.client
-    return clients.client_in(region)
+    return released(partial(clients.client_in, region), call.journey)
 
 
 def _parameters_for(call: Call, model: str | None) -> dict[str, Any]:

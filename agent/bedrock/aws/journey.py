@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import CallInterruptedError, DeadlineExceededError
 from ..notes import CallRecord
 from ..values import changed, field, frozen, mutable
-from .cancel import is_given_up
+from .cancel import is_given_up, released
 from .options import NO_OPTIONS, CallOptions
 from .pace import POLL_INTERVAL, Bell, current_pace
 from .settings import ClientSettings
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .renewal import Clients
 
 Answer = dict[str, Any]
+R = TypeVar("R")
 
 WHOLE = "Converse"
 STREAM = "ConverseStream"
@@ -71,7 +72,8 @@ class Journey:
     @property
     def deadline(self) -> float | None:
         """The moment at which the caller's patience ends."""
-        return None if self.options.deadline is None else self.began + self.options.deadline
+        options = self.options
+        return None if options.deadline is None else (options.began or self.began) + options.deadline
 
     @property
     def attempts_allowed(self) -> int:
@@ -112,6 +114,10 @@ class Journey:
         except Exception as error:
             self.callers_own = error
             raise
+
+    def is_ended_by(self, error: Exception) -> bool:
+        """Whether it says that the call is to end, and not what went wrong with it."""
+        return error is self.callers_own or isinstance(error, (CallInterruptedError, DeadlineExceededError))
 
     @contextmanager
     def again(self) -> Iterator[None]:
@@ -154,6 +160,11 @@ class Call:
     def model(self) -> str:
         """Who is to answer."""
         return str(self.parameters.get("modelId") or "")
+
+
+def waited_for(work: Callable[[], R], options: CallOptions) -> R:
+    """What the work gives that a call with these options cannot be sent without, unless the call is to end before."""
+    return released(work, Journey("", Protection(), options))
 
 
 Send = Callable[[Call], Answer]

@@ -37,7 +37,8 @@ class CallOptions:
     model overloaded or the region out. `cancel` and `on_interrupt_check` end the call also while nothing arrives; the
     latter is asked every 20 ms, while a stream is silent by a watchdog thread, so it must be thread-safe.
 
-    The face adds whether the model takes a `prefill`, and `request_for(model)`, which builds the request for a fallback.
+    The face adds at which moment of the clock the call `began` (else: when it comes to the client), whether the model
+    takes a `prefill`, and `request_for(model)`, which builds the request for a fallback.
     """
 
     deadline: float | None = None
@@ -48,6 +49,7 @@ class CallOptions:
     fallbacks: Iterable[tuple[str | None, str | None]] = ()
     cancel: CancelToken | None = None
     on_interrupt_check: Callable[[], Any] | None = None
+    began: float | None = None
     prefill: bool = False
     request_for: Callable[[str], dict[str, Any]] | None = None
 
@@ -71,7 +73,7 @@ class CallOptions:
         return cancel.is_set if check is None else lambda: cancel.is_set() or check()
 
 
-_OF_THE_FACE = frozenset({"prefill", "request_for"})
+_OF_THE_FACE = frozenset({"began", "prefill", "request_for"})
 
 CALL_OPTIONS = frozenset(names_of(CallOptions)) - _OF_THE_FACE
 """The names of keyword arguments that are no options of the request."""

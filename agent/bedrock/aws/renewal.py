@@ -10,10 +10,12 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Failure, class_names, service_error
 from ..values import changed
+from .cancel import released
 from .pace import current_pace
 
 if TYPE_CHECKING:
@@ -89,8 +91,11 @@ def renew_credentials(call: Call, error: Exception, failure: Failure) -> Call | 
         return None
     journey.renewed = True
     try:
-        fresh = clients.renewed(call.region, call.client)
-    except Exception as unavailable:  # noqa: BLE001 - the refusal that led here says more than that there is nothing fresh
+        fresh = released(partial(clients.renewed, call.region, call.client), journey)
+    except Exception as unavailable:
+        if journey.is_ended_by(unavailable):
+            raise
+        # The refusal that led here says more than that there is nothing fresh.
         logger.debug("region=%s error=%s | no fresh credentials", call.region, type(unavailable).__name__)
         return None
     if fresh is None:

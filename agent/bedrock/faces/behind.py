@@ -18,12 +18,16 @@ _warned: set[str] = set()
 _MOST_WARNINGS = 1000
 
 
+def is_profile(model: str) -> bool:
+    """Whether the id does not say which model it is."""
+    return split_model_id(model).arn_kind == "application-inference-profile"
+
+
 def base_model_of(model: str, control_client_for: Callable[[str], Any]) -> str | None:
     """The model behind an application inference profile's ARN, asked of its region's control plane at the first call."""
-    identity = split_model_id(model)
-    if identity.arn_kind != "application-inference-profile":
+    if not is_profile(model):
         return None
-    found = _asked(model, identity.region, control_client_for)
+    found = _asked(model, split_model_id(model).region, control_client_for)
     if found is None and model not in _warned and len(_warned) < _MOST_WARNINGS:
         _warned.add(model)
         logger.warning(

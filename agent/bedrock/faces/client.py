@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..aws import calls, clients
 from ..aws.cache import ClientCache
 from ..aws.credentials import Credentials, bearer_token, environment_digest, resolve_region
-from ..aws.options import CallOptions, split_options
+from ..aws.options import NO_OPTIONS, CallOptions, split_options
 from ..aws.settings import CLIENT_VARIABLES, ClientSettings
 from ..carriers import REMEMBERED
 from ..chat import ChatStream, complete
@@ -28,8 +28,8 @@ from ..request.build import ConverseRequest, build_request
 from ..request.media import forget_media
 from ..request.memory import ConversationMemory
 from ..response.frames import decoder_for
-from ..values import names_of
-from .behind import base_model_of
+from ..values import changed, names_of
+from .behind import base_model_of, is_profile
 from .callbacks import Callbacks
 from .hooks import Hook, Hooks
 
@@ -150,14 +150,23 @@ class Bedrock:
     @property
     def client(self) -> Any:
         """The guarded boto3 client that calls go through, built at first use."""
+        return self._client_for(NO_OPTIONS)
+
+    def _client_for(self, options: CallOptions) -> Any:
+        """The client of a call, which waits for its building as long as it may: that may fetch credentials."""
         if self._client is not None:
             return self._client
         region, settings = self.region, self._settings_now()
-        return self._clients.get_or_build(
-            region,
-            clients.fingerprint(self._credentials, settings),
-            lambda: clients.build_runtime_client(region, settings, self._credentials, decoder_for=decoder_for),
-        )
+        current = clients.fingerprint(self._credentials, settings)
+        found = self._clients.valid(region, current)
+        if found is not None:
+            return found
+        from ..aws.journey import waited_for
+
+        def build() -> Any:
+            return clients.build_runtime_client(region, settings, self._credentials, decoder_for=decoder_for)
+
+        return waited_for(lambda: self._clients.get_or_build(region, current, build), options)
 
     @property
     def control_client(self) -> Any:
@@ -244,15 +253,15 @@ class Bedrock:
     ) -> Completion:
         """The whole answer as an OpenAI-shaped completion.
 
-        `options` are those of `request.build.build_request`, and for the call itself `deadline`, `read_timeout`,
-        `max_attempts`, `fallbacks`, `cancel` and `on_interrupt_check`: see `aws.options.CallOptions`.
+        `options` are those of `request.build.build_request`, and for the call itself `deadline`, `connect_timeout`,
+        `read_timeout`, `max_attempts`, `fallbacks`, `cancel` and `on_interrupt_check`: see `aws.options.CallOptions`.
 
         Raises InvalidRequestError before anything is sent, botocore's own exceptions for what the service refuses, and
         our own errors for answers that are incomplete, late or given up; see `agent.bedrock.errors`.
         """
         with self._hooks.call(model) as call:
             kwargs = self._kwargs(model, messages, tools, options)
-            answer = calls.converse(self.client, kwargs)
+            answer = calls.converse(self._client_for(_options_of(kwargs)), kwargs)
             return call.ended(complete(answer, notes_of_request(kwargs)), answer)
 
     def stream(
@@ -289,7 +298,8 @@ class Bedrock:
         ).watch()
         with self._hooks.call(model, stream=True) as call:
             kwargs = self._kwargs(model, messages, tools, asked)
-            answer = (calls.open_whole if whole else calls.open_stream)(self.client, kwargs)
+            client = self._client_for(_options_of(kwargs))
+            answer = (calls.open_whole if whole else calls.open_stream)(client, kwargs)
             return call.followed(ChatStream(answer, notes_of_request(kwargs), watch=watch), answer)
 
     def _kwargs(
@@ -303,17 +313,17 @@ class Bedrock:
                 model, build_request(model, messages, tools, memory=self._memory, **self._knowing(model, about))
             )
         self._warn_if_nobody_obeys(asked)
+        from ..aws.pace import current_pace
+
+        call_options = CallOptions(**asked, began=current_pace().now())
         elsewhere = {name: value for name, value in about.items() if name != "base_model"}
 
         def build(model: str, about: dict[str, Any]) -> dict[str, Any]:
-            known = self._knowing(model, about)
+            known = self._knowing(model, about, call_options)
             request = build_request(model, messages, tools, memory=self._memory, **known)
-            call_options = CallOptions(
-                **asked,
-                prefill=_can_be_continued(model, request, known.get("base_model")),
-                request_for=lambda other: build(other, elsewhere),
-            )
-            return with_notes(model, request, call_options)
+            prefill = _can_be_continued(model, request, known.get("base_model"))
+            request_for = partial(build, about=elsewhere)
+            return with_notes(model, request, changed(call_options, prefill=prefill, request_for=request_for))
 
         return build(model, about)
 
@@ -323,12 +333,19 @@ class Bedrock:
         if unheard and self._client is not None and not hasattr(self._client.converse, "__wrapped__"):
             logger.warning("options=%s | not obeyed: the client was not built by this package", ", ".join(unheard))
 
-    def _knowing(self, model: str, options: dict[str, Any]) -> dict[str, Any]:
-        """The options with the model behind an inference profile, where that can be found out."""
-        if options.get("base_model") is not None or self._client is not None:
+    def _knowing(self, model: str, options: dict[str, Any], call_options: CallOptions = NO_OPTIONS) -> dict[str, Any]:
+        """The options with the model behind an inference profile, where that can be found out in time."""
+        if options.get("base_model") is not None or self._client is not None or not is_profile(model):
             return options  # whose control plane to ask is not known of a client that was handed in
-        base_model = base_model_of(model, self._control_client_for)
+        from ..aws.journey import waited_for
+
+        base_model = waited_for(lambda: base_model_of(model, self._control_client_for), call_options)
         return options if base_model is None else {**options, "base_model": base_model}
+
+
+def _options_of(kwargs: dict[str, Any]) -> CallOptions:
+    options: CallOptions | None = notes_of_request(kwargs).options
+    return options or NO_OPTIONS
 
 
 def _is_of_aws(url: str) -> bool:
