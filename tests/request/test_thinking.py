@@ -56,6 +56,8 @@ ASKED: list[tuple[str, str, dict[str, Any], dict[str, Any] | None]] = [
     ("disabled where it thinks unasked", OPUS_5, {"thinking": {"type": "disabled"}}, {"thinking": {"type": "disabled"}}),
     ("the nearest to disabled", SONNET_5_5, {"reasoning_effort": "none"}, {"thinking": {"type": "between_tools"}}),
     ("cannot be disabled", CLAUDE_5_5, {"reasoning_effort": "none"}, None),
+    ("a plain yes to reasoning", CLAUDE_3_7, {"reasoning": True}, {"thinking": {"type": "enabled", "budget_tokens": 8192}}),
+    ("a plain no to reasoning", OPUS_5, {"reasoning": False}, {"thinking": {"type": "disabled"}}),
     ("effort alone", CLAUDE_4_7, {"output_config": {"effort": "xhigh"}}, {"output_config": {"effort": "xhigh"}}),
     ("Nova", NOVA_2, {"reasoning_effort": "low"}, {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "low"}}),
     ("Nova off", NOVA_2, {"reasoning_effort": "none"}, {"reasoningConfig": {"type": "disabled"}}),

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import InvalidRequestError
 from ..values import frozen, names_of
+from .reading import as_mapping
 
 Fetch = Callable[[str], tuple[bytes, str]]
 
@@ -122,6 +123,10 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray))
 
 
+def _has_fields(value: Any) -> bool:
+    return as_mapping(value) is not None
+
+
 def _are_texts(value: Any) -> bool:
     return _is_list(value) and all(isinstance(item, str) for item in value)
 
@@ -132,7 +137,16 @@ _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
         (_is_text, "a text"),
     ),
     **dict.fromkeys(
-        ("guard_last_turn", "citations", "stable_tool_order", "padding", "prefill", "strict", "lenient_images"),
+        (
+            "guard_last_turn",
+            "citations",
+            "stable_tool_order",
+            "padding",
+            "prefill",
+            "strict",
+            "lenient_images",
+            "parallel_tool_calls",
+        ),
         (_is_bool, "True or False"),
     ),
     **dict.fromkeys(("thinking_budget", "volatile_tail"), (_is_count, "a number from 0 on")),
@@ -141,7 +155,8 @@ _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "fetch": (callable, "a function"),
     "reasoning_store": (lambda value: hasattr(value, "look_up") and hasattr(value, "remember"), "a ReasoningStore"),
     "anthropic_beta": (lambda value: isinstance(value, str) or _are_texts(value), "a text or a list of texts"),
-    "reasoning": (lambda value: not _is_list(value) and not _is_count(value), "an effort or an object"),
+    "reasoning": (lambda value: isinstance(value, (str, bool)) or _has_fields(value), "an effort or an object"),
+    "output_config": (_has_fields, "an object"),
     "prompt_variables": (lambda value: isinstance(value, Mapping), "an object"),
     "prompt_caching": (lambda value: isinstance(value, bool) or value == "drop-in", "True, False or drop-in"),
 }

@@ -73,7 +73,7 @@ def _read(response_format: Any) -> tuple[str, dict[str, Any] | None, bool, str] 
             return "output", None, False, ""
         raise InvalidRequestError("response_format is an object with a type", field="response_format")
     kind = fields.get("type")
-    if kind in (None, "text"):
+    if kind == "text" or not any(value is not None for value in fields.values()):
         return None
     if kind == "json_object":
         return "output", None, False, ""

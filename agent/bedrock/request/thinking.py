@@ -79,7 +79,9 @@ def _level(effort: str, field: str) -> str:
 
 
 def _from_reasoning(reasoning: Any) -> Wish:
-    """OpenRouter's and OpenAI's `reasoning`: {effort, max_tokens, enabled}."""
+    """OpenRouter's and OpenAI's `reasoning`: {effort, max_tokens, enabled}; or an effort, or a plain yes or no."""
+    if isinstance(reasoning, bool):
+        return Wish(on=reasoning)
     if isinstance(reasoning, str):
         return _from_effort(reasoning, "reasoning")
     fields = as_mapping(reasoning)
