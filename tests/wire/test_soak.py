@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import threading
-from typing import Any
 
 import pytest
+from botocore.client import BaseClient
 
-from agent.bedrock.testing import FakeBedrock, Reply, Text
+from agent.bedrock import Bedrock
+from agent.bedrock.testing import FakeBedrock, RecordedRequest, Reply, Text
 from tests.moments import at_some_pace
 from workshop.soak import KEYS, MODEL, MOST_GROWTH, Footprint, Sample, answer_to, grown, growth, soak
 
@@ -35,45 +37,56 @@ def test_a_short_soak_leaves_nothing_behind() -> None:
         assert report.left == []
 
 
-def test_200_streams_at_once_do_not_mix() -> None:
-    from agent.bedrock import Bedrock
+def clients() -> int:
+    """How many of boto3's clients there are."""
+    gc.collect()
+    return sum(isinstance(found, BaseClient) for found in gc.get_objects())
 
-    together = threading.Barrier(200)
 
-    def answer(request: Any) -> Reply:
-        words = answer_to(request.body["messages"][0]["content"][0]["text"])
-        return Reply(Text(tuple(words[start : start + 5] for start in range(0, len(words), 5))), pace=0.01)
+def in_words(request: RecordedRequest) -> Reply:
+    words = answer_to(request.body["messages"][0]["content"][0]["text"])
+    return Reply(Text(tuple(words[start : start + 5] for start in range(0, len(words), 5))), pace=0.01)
 
-    told: dict[int, list[str]] = {number: [] for number in range(200)}
+
+def test_200_streams_at_once_do_not_mix_and_leave_nothing_behind() -> None:
+    told: dict[int, list[str]] = {}
     kept: dict[int, str] = {}
-    keys: dict[int, str] = {}
-    with FakeBedrock(answer) as fake:
+    clients_before = clients()
+    with FakeBedrock(in_words) as fake:
         two = [
             Bedrock(fake.region, endpoint_url=fake.url, **{**KEYS, "aws_access_key_id": f"AKID{number}"})
             for number in range(2)
         ]
         two[1]._clients = two[0]._clients  # one cache, as a process has one: it tells the credentials apart
-        for face in two:
-            assert face.client
 
-        def ask(number: int) -> None:
+        def ask(number: int, together: threading.Barrier) -> None:
             together.wait(30)
+            told[number] = []
             question = [{"role": "user", "content": f"question {number} of AKID{number % 2}"}]
             stream = two[number % 2].stream(MODEL, question, on_text_delta=told[number].append)
             kept[number] = stream.completion().message.content or ""
 
-        threads = [threading.Thread(target=ask, args=(number,)) for number in range(200)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
-        for number, request in enumerate(fake.requests):
-            keys[number] = request.headers["authorization"].partition("Credential=")[2].partition("/")[0]
-            assert request.body["messages"][0]["content"][0]["text"].endswith(keys[number])
-        for face in two:
-            face.close()
+        def at_once(streams: int) -> Footprint:
+            assert all(face.client for face in two)
+            together = threading.Barrier(streams)
+            threads = [threading.Thread(target=ask, args=(number, together)) for number in range(streams)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(60)
+            two[0].close()
+            gc.collect()  # clients that were replaced in the cache go when nobody uses them any more
+            assert fake.wait_for(lambda fake: fake.open_connections == 0)
+            return Footprint.now()
+
+        few, many = at_once(20), at_once(200)
+        for request in fake.requests:
+            key = request.headers["authorization"].partition("Credential=")[2].partition("/")[0]
+            assert request.body["messages"][0]["content"][0]["text"].endswith(key)
     assert kept == {number: answer_to(f"question {number} of AKID{number % 2}") for number in range(200)}
     assert {number: "".join(pieces) for number, pieces in told.items()} == kept
+    assert grown(few, many, memory=60) == []
+    assert clients() == clients_before
 
 
 def test_what_is_more_than_before_is_said() -> None:
