@@ -21,13 +21,14 @@ import pytest
 from botocore.client import BaseClient
 from botocore.stub import Stubber
 
+from agent.bedrock import Bedrock
 from agent.bedrock.aws import clients
 from agent.bedrock.aws.cache import ClientCache
 from agent.bedrock.aws.clients import build_control_client, build_runtime_client, fingerprint
 from agent.bedrock.aws.credentials import Credentials
 from agent.bedrock.aws.settings import ClientSettings
 from agent.bedrock.errors import classify
-from agent.bedrock.testing import FakeBedrock, Refusal, Reply
+from agent.bedrock.testing import FakeBedrock, Fault, Refusal, Reply, Stall, StreamException
 from tests.moments import cost
 
 KEYS = Credentials(aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key="Tr0ub4dor")
@@ -367,6 +368,27 @@ def test_secrets_of_the_environment_are_in_nothing_of_ours_when_a_call_fails(
     shown += ["".join(traceback.format_exception(raised.value)), str(vars(raised.value))]
     for secret in planted.values():
         assert not [text for text in shown if secret in text]
+
+
+@pytest.mark.parametrize("fault", [None, Stall(2, seconds=5), StreamException("throttlingException", at=2)], ids=str)
+def test_nothing_of_ours_that_is_alive_shows_a_secret(fault: Fault | None, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="agent")
+    keys = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "Tr0ub4dor", "aws_session_token": "Tr0ub4dor"}
+    with (
+        FakeBedrock([Reply("Hello", fault=fault)]) as fake,
+        Bedrock(endpoint_url=fake.url, region="x", **keys) as bedrock,
+    ):
+        options: dict[str, Any] = {"cancel": threading.Event(), "resume": "restart", "fallbacks": [("y", None)]}
+        with bedrock.stream(HELLO["modelId"], [{"role": "user", "content": "Hi"}], **options) as stream:
+            next(stream)
+            alive = [found for found in gc.get_objects() if _is_ours(type(found))]
+    assert {type(found).__name__ for found in alive} >= {"Journey", "Call", "Protection", "Credentials", "ClientCache"}
+    assert [type(found) for found in alive if "Tr0ub4dor" in repr(found)] == []
+    assert "Tr0ub4dor" not in caplog.text
+
+
+def _is_ours(cls: type) -> bool:
+    return str(cls.__module__).startswith("agent.") and ".testing" not in cls.__module__
 
 
 def test_importing_the_wing_loads_no_library_of_aws() -> None:

@@ -17,7 +17,7 @@ import pytest
 from agent.bedrock import AsyncBedrock, Bedrock, blobs
 from agent.bedrock.carriers import ReasoningStore
 from agent.bedrock.request import media
-from agent.bedrock.testing import FakeBedrock, Reasoning, Refusal, Reply, Text, ToolCall
+from agent.bedrock.testing import FakeBedrock, Reasoning, RecordedRequest, Refusal, Reply, Stall, Text, ToolCall
 
 CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
@@ -151,6 +151,76 @@ def test_a_client_of_ones_own_is_ones_own_to_close(serve: Serve) -> None:
         bedrock.complete(CLAUDE, HELLO)
     assert fake.open_connections == 1
     client.close()
+
+
+# --- callbacks ----------------------------------------------------------------------------------------------------------
+
+CALLBACKS = ["on_text_delta", "on_tool_start", "on_tool_arguments_delta", "on_interrupt_check"]
+AGAIN = [{"role": "user", "content": "Again"}]
+
+
+def greeted(request: RecordedRequest) -> Reply:
+    """A greeting with a call, that is long in ending; whatever else is said comes back at once."""
+    [said] = request.body["messages"][0]["content"]
+    if said["text"] != "Hi":
+        return Reply(said["text"])
+    return Reply(Text(["Hel", "lo"]), ToolCall("weather", {"city": "Oslo"}), fault=Stall(7, seconds=0.2))
+
+
+def asked_again(bedrock: Bedrock) -> list[str | None]:
+    """What comes of other calls, whole and streamed."""
+    whole, stream = bedrock.complete(CLAUDE, AGAIN), bedrock.stream(CLAUDE, AGAIN)
+    return [whole.message.content, stream.completion().message.content]
+
+
+@pytest.mark.parametrize("raised", [KeyError("mine"), ConnectionResetError("mine"), KeyboardInterrupt()], ids=repr)
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_a_callback_that_raises_does_no_harm(
+    serve: Serve, bedrock_at: BedrockAt, name: str, raised: BaseException
+) -> None:
+    fake = serve(greeted)
+
+    def callback(*_: Any) -> None:
+        raise raised
+
+    with bedrock_at(fake) as bedrock:
+        with pytest.raises(type(raised)) as caught:
+            bedrock.stream(CLAUDE, HELLO, TOOLS, **{name: callback}).completion()
+        assert caught.value is raised
+        assert len(fake.requests) <= 1
+        assert fake.wait_for(no_connection)
+        assert asked_again(bedrock) == ["Again", "Again"]
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_a_callback_may_call_the_adapter(serve: Serve, bedrock_at: BedrockAt, name: str) -> None:
+    answers: list[list[str | None]] = []
+    with bedrock_at(serve(greeted)) as bedrock:
+
+        def callback(*_: Any) -> None:
+            answers.append(asked_again(bedrock))
+
+        completion = bedrock.stream(CLAUDE, HELLO, TOOLS, **{name: callback}).completion()
+        assert completion.message.content == "Hello"
+        assert completion.message.tool_calls[0].function.arguments == '{"city":"Oslo"}'
+        assert answers
+        assert all(answer == ["Again", "Again"] for answer in answers)
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_a_callback_may_close_its_stream_or_the_adapter(serve: Serve, bedrock_at: BedrockAt, name: str) -> None:
+    streams: list[Any] = []
+    with bedrock_at(serve(greeted)) as bedrock:
+
+        def close(*_: Any) -> None:
+            for stream in streams:
+                stream.close()
+
+        streams.append(bedrock.stream(CLAUDE, HELLO, TOOLS, **{name: close}))
+        assert streams[0].completion().bedrock.interrupted
+        whole = bedrock.stream(CLAUDE, HELLO, TOOLS, **{name: lambda *_: bedrock.close()}).completion()
+        assert whole.message.content == "Hello"
+        assert asked_again(bedrock) == ["Again", "Again"]
 
 
 # --- others' credentials ---------------------------------------------------------------------------------------------
