@@ -77,6 +77,24 @@ def test_hosts_of_no_proxy_are_called_directly(
     assert len(tunnel.asked) == 1, "the environment is looked at whenever a client is asked for"
 
 
+@pytest.mark.parametrize("blank", ["", " "])
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"])
+def test_a_blank_one_is_none(fake: FakeBedrock, monkeypatch: pytest.MonkeyPatch, variable: str, blank: str) -> None:
+    monkeypatch.setenv(variable, blank)
+    said(bedrock(fake, max_attempts=1))
+
+
+def test_a_blank_one_leaves_no_proxy_its_word(
+    fake: FakeBedrock, tunnel: Tunnel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", " ")
+    said(bedrock(fake))
+    assert len(tunnel.asked) == 1
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    said(bedrock(fake))
+    assert len(tunnel.asked) == 1
+
+
 def test_an_authority_that_is_not_known_is_named_in_the_advice_and_not_asked_again(
     fake: FakeBedrock, tunnel: Tunnel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,7 +32,9 @@ def open_session(credentials: Credentials) -> Any:
 def create_client(session: Any, service: str, **options: Any) -> Any:
     """A client of the session, whichever library it is of."""
     make = session.client if _is_of_boto3(session) else session.create_client
-    return make(service, **options)
+    client = make(service, **options)
+    _count_blank_proxies_as_unset(client)
+    return client
 
 
 def events_of(session: Any) -> Any:
@@ -168,6 +170,18 @@ def _count_blank_variables_as_unset(session: Any) -> None:
                 conversion_func=convert,
             )
             store.set_config_provider(name, chain)
+
+
+def _count_blank_proxies_as_unset(client: Any) -> None:
+    """Take blank proxies out of what the client read from the environment: it would look for a host of that name.
+
+    botocore has no public way to them that keeps to NO_PROXY; one that has other names for them is left alone.
+    """
+    session = getattr(getattr(client, "_endpoint", None), "http_session", None)
+    proxies = getattr(getattr(session, "_proxy_config", None), "_proxies", None)
+    if isinstance(proxies, dict):
+        for scheme in [scheme for scheme, proxy in proxies.items() if not str(proxy).strip()]:
+            del proxies[scheme]
 
 
 def _read_keys_without_stray_space(session: Any) -> None:
