@@ -443,13 +443,14 @@ class TestTheStream:
 
             assert prompt(release)
 
-    def test_the_watch_goes_over_to_the_stream_that_stands_in(self) -> None:
+    @pytest.mark.parametrize("silence", [Stall(-1), Stall(2)], ids=["while it is opened", "while it is read"])
+    def test_the_watch_goes_over_to_the_stream_that_stands_in(self, silence: Stall) -> None:
         with FakeBedrock() as fake:
             client = guarded(fake)
 
             def release() -> float:
                 wanted, second = threading.Event(), len(fake.requests) + 2
-                fake.queue(broken("x", at=1), Reply("Hello", fault=Stall(2)))
+                fake.queue(broken("x", at=1), Reply("Hello", fault=silence))
                 stream = client.converse_stream(**HELLO)["stream"]
                 stream.watch(on_interrupt_check=wanted.is_set)
                 with once(lambda: len(fake.requests) == second, wanted.set) as moment:

@@ -46,7 +46,8 @@ class Protection:
 class Journey:
     """What one call has lived through, and how it ends.
 
-    `closed` is said by whoever closes its stream; `bell` wakes whoever waits for it. `deadline` is a moment of the clock.
+    `closed` is said by whoever closes its stream, `onlooker` is the interrupt check of whoever reads it, `bell` wakes
+    whoever waits for it. `deadline` is a moment of the clock.
     `retries` counts only attempts that followed a fault, `taken_back` what this call leaves out because the model refused
     it, `sent` what went out last, `callers_own` what the caller's interrupt check raised, `request_id` AWS's id of the
     last attempt, and `answered` who was asked for which operation with what, when an answer came.
@@ -58,6 +59,7 @@ class Journey:
     record: CallRecord = field(default_factory=CallRecord)
     began: float = field(default_factory=lambda: current_pace().now())
     closed: bool = False
+    onlooker: Callable[[], Any] | None = None
     bell: Bell = field(default_factory=Bell)
     retries: int = 0
     renewed: bool = False
@@ -95,7 +97,7 @@ class Journey:
 
     def check(self) -> float | None:
         """Raise where the call is to end now; or the seconds after which to ask again, None where the bell will ring."""
-        asked, given_up = self.options.interrupt_check, is_given_up()
+        asked, given_up = self.onlooker or self.options.interrupt_check, is_given_up()
         if self.closed or given_up or (asked is not None and self.ask(asked)):
             raise CallInterruptedError("the caller ended the call before it was answered")
         again = None if asked is None and given_up is None else POLL_INTERVAL

@@ -94,6 +94,7 @@ class HeldStream:
     def watch(self, *, on_interrupt_check: Callable[[], Any] | None = None, **said: Any) -> None:
         """Limit the waiting of this stream and of those that take its place; see `stream.FastStream.watch`."""
         if on_interrupt_check is not None:
+            self._journey.onlooker = on_interrupt_check
             said["on_interrupt_check"] = functools.partial(self._journey.ask, on_interrupt_check)
         self._watching.update({name: value for name, value in said.items() if value is not None})
         self._watch_present_stream()
