@@ -351,9 +351,14 @@ def _call(
     region: str, call: Callable[..., Any], normalize: Callable[[Any], Completion], kwargs: dict[str, Any]
 ) -> Completion:
     """Call and normalize; a stale connection costs the region its client, and the error goes on unchanged."""
+    from .bedrock.chat import telling_what_came
+    from .bedrock.notes import notes_of_request
+
     client = _get_bedrock_runtime_client(region)
     try:
-        return normalize(call(client, kwargs))
+        with telling_what_came(notes_of_request(kwargs)):
+            answer = call(client, kwargs)
+        return normalize(answer)
     except Exception as error:
         if is_stale_connection_error(error):
             _logger().warning("region=%s error=%s | evicted the cached client", region, type(error).__name__)

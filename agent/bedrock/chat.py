@@ -22,6 +22,7 @@ from .errors import (
     NOT_ITS_FORM,
     BedrockError,
     CallInterruptedError,
+    CorruptStreamError,
     MalformedOutputError,
     StreamFaultError,
     TruncatedResponseError,
@@ -72,6 +73,24 @@ def complete(answer: Mapping[str, Any], notes: CallNotes = NO_NOTES, *, tool_nam
     except BedrockError as error:
         raise attach_partial(error, accumulator) from None
     return _final(completion, notes)
+
+
+@contextlib.contextmanager
+def telling_what_came(notes: CallNotes) -> Iterator[None]:
+    """Have the refusal of a whole answer that is not complete carry what there is of it as `.partial`."""
+    try:
+        yield
+    except TruncatedResponseError as refusal:
+        if refusal.answer and refusal.partial is None:
+            with contextlib.suppress(CorruptStreamError):  # of what cannot be folded there is nothing to show
+                refusal.partial = _partial(refusal.answer, notes)
+        raise
+
+
+def _partial(answer: Mapping[str, Any], notes: CallNotes) -> Completion | None:
+    accumulator = _accumulator(answer, notes_of_answer(answer, notes))
+    completion = _folded(answer, _decoder(notes, None), accumulator)
+    return completion if accumulator.began else None
 
 
 def _folded(answer: Mapping[str, Any], decode: Decoder | StructuredDecoder, accumulator: Accumulator) -> Completion:

@@ -87,9 +87,13 @@ class SettingsError(BedrockError, ValueError):
 
 
 class TruncatedResponseError(BedrockError):
-    """The answer ended without proof of completeness (`messageStop`, or `output` and `stopReason`)."""
+    """The answer ended without proof of completeness (`messageStop`, or `output` and `stopReason`).
+
+    `answer` is what boto3 made of a whole one that a guarded client refused.
+    """
 
     kind: Kind = "truncated"
+    answer: Any = None
 
 
 class CorruptStreamError(BedrockError):

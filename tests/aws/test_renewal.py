@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
 import pytest
+from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from agent.bedrock.aws import pace, renewal
@@ -105,6 +108,38 @@ def test_who_signs_in_after_the_client_was_built(keys: Callable[[str], None]) ->
             assert whole(client).message.content == "Hello"
 
 
+def of_a_role(fetched: list[str]) -> boto3.Session:
+    """A session whose keys are fetched, and called fresh for an hour whatever the service says."""
+
+    def fetch() -> dict[str, str]:
+        key = f"KEY{len(fetched)}"
+        fetched.append(key)
+        expires = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+        return {"access_key": key, "secret_key": "secret", "token": "token", "expiry_time": expires}
+
+    session = botocore.session.Session()
+    vars(session)["_credentials"] = RefreshableCredentials.create_from_metadata(fetch(), fetch, "test")
+    return boto3.Session(botocore_session=session)
+
+
+@pytest.mark.parametrize("ask", BOTH)
+def test_a_session_of_the_callers_fetches_its_credentials_anew(ask: Callable[..., Any]) -> None:
+    fetched: list[str] = []
+    with FakeBedrock([EXPIRED, Reply("Hello"), Reply("Hello")]) as fake:
+        client = guarded(fake, Credentials(session=of_a_role(fetched)))
+        assert ask(client).message.content == "Hello"
+        assert ask(client).message.content == "Hello"
+        assert [signer(request) for request in fake.requests] == ["KEY0", "KEY1", "KEY1"]
+
+
+def test_keys_of_a_callers_session_stay_what_they_are() -> None:
+    with FakeBedrock([EXPIRED]) as fake:
+        client = guarded(fake, Credentials(session=boto3.Session("AKID", "secret", "token")))
+        with pytest.raises(ClientError, match="expired"):
+            whole(client)
+        assert len(fake.requests) == 1
+
+
 def test_a_refused_stream_is_opened_with_fresh_credentials(keys: Callable[[str], None]) -> None:
     keys("OLD")
     with FakeBedrock([EXPIRED, Reply("Hello")]) as fake:
@@ -139,7 +174,7 @@ class TestClients:
             built.append(region)
             return object()
 
-        clients, stale = Clients(build, renewable=True), object()
+        clients, stale = Clients(build, lambda: True), object()
         found: list[Any] = []
 
         def ask() -> None:
@@ -155,7 +190,7 @@ class TestClients:
         assert len(set(map(id, found))) == 1
 
     def test_one_per_region(self) -> None:
-        clients = Clients(lambda region: [region], renewable=True)
+        clients = Clients(lambda region: [region], lambda: True)
         assert clients.client_in("eu-west-1") is clients.client_in("eu-west-1")
         assert clients.client_in("eu-west-1") is not clients.client_in("eu-west-2")
 

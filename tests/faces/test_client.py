@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import gc
+import json
 import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +16,21 @@ import boto3
 import pytest
 
 from agent.bedrock import AsyncBedrock, Bedrock, blobs
+from agent.bedrock.aws.pace import no_waiting
 from agent.bedrock.carriers import ReasoningStore
+from agent.bedrock.errors import TruncatedResponseError
 from agent.bedrock.request import media
-from agent.bedrock.testing import FakeBedrock, Reasoning, RecordedRequest, Refusal, Reply, Stall, Text, ToolCall
+from agent.bedrock.testing import (
+    FakeBedrock,
+    RawAnswer,
+    Reasoning,
+    RecordedRequest,
+    Refusal,
+    Reply,
+    Stall,
+    Text,
+    ToolCall,
+)
 
 CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
@@ -54,6 +67,26 @@ def test_signed_reasoning_survives_a_loop_that_keeps_text_and_calls_only(
         replayed = fake.requests[-1].body["messages"][1]["content"]
     reasoning = {"reasoningContent": {"reasoningText": {"text": "Hm", "signature": f"sig-{streamed}-{kept}"}}}
     assert (reasoning in replayed) is kept
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [Bedrock.complete, lambda bedrock, *asked: bedrock.stream(*asked, whole=True)],
+    ids=["whole", "told as a stream"],
+)
+def test_a_whole_answer_without_a_stop_reason_is_an_error_that_carries_it(ask: Callable[..., Any]) -> None:
+    said = {"role": "assistant", "content": [{"text": "Half an ans"}]}
+    begun = RawAnswer(
+        json.dumps({"output": {"message": said}, "usage": {"inputTokens": 3, "outputTokens": 2}}).encode()
+    )
+    keys = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "made-up"}
+    with FakeBedrock([begun] * 3) as fake, no_waiting(), pytest.raises(TruncatedResponseError) as raised:
+        ask(Bedrock("us-east-1", endpoint_url=fake.url, **keys), CLAUDE, [{"role": "user", "content": "Hi"}])
+    assert raised.value.partial.message.content == "Half an ans"
+    assert raised.value.partial.usage.prompt_tokens == 3
+    assert raised.value.request_id
+    assert pickle.loads(pickle.dumps(raised.value)).partial.message.content == "Half an ans"
+    assert "Half" not in repr(raised.value) + str(raised.value)
 
 
 def test_a_store_of_ones_own_is_used() -> None:
@@ -232,7 +265,7 @@ BOB = {"aws_access_key_id": "AKIDBOB", "aws_secret_access_key": "of-bob"}
 @pytest.mark.parametrize(
     "own",
     [ANN, {"bearer_token": "of-ann"}, {"profile": "ann"}, {"session": boto3.Session()}, {"client": object()}],
-    ids=str,
+    ids=lambda own: next(iter(own)),
 )
 def test_other_credentials_take_the_place_of_all_that_there_are(own: dict[str, Any]) -> None:
     other = Bedrock("us-east-1", **own).with_options(**BOB)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..values import changed
 from .credentials import AMBIENT, IDENTITY_VARIABLES, Credentials, identity
-from .sessions import create_client, events_of, named_profile, open_session, signature_version
+from .sessions import can_change, create_client, events_of, named_profile, open_session, signature_version
 from .settings import CLIENT_VARIABLES, ClientSettings
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def build_runtime_client(
     profile = named_profile(credentials)
     beside = Clients(
         lambda place: build_runtime_client(place, chosen, credentials, decoder_for=decoder_for),
-        renewable=credentials.can_change,
+        lambda: can_change(credentials),
     )
     with explained(profile):
         session = open_session(credentials)

@@ -81,11 +81,6 @@ class Credentials:
         """Whether nothing was given, so that the environment decides."""
         return all(getattr(self, name) is None for name in names_of(Credentials))
 
-    @property
-    def can_change(self) -> bool:
-        """Whether asking again may give other credentials: keys, a token or a session stay what they are."""
-        return self.aws_access_key_id is None and self.bearer_token is None and self.session is None
-
 
 AMBIENT = Credentials()
 

@@ -109,10 +109,10 @@ def require_complete_answer(call: Call, send: Send) -> Answer:
     absent = [name for name in ("output", "stopReason") if name not in answer] if call.operation == WHOLE else []
     if absent:
         call.journey.record.uncounted += 1
-        raise TruncatedResponseError(
-            f"the answer has no {' and no '.join(absent)}: its body was empty, cut short, or not from Bedrock",
-            request_id=request_id(answer),
-        )
+        what = f"the answer has no {' and no '.join(absent)}: its body was empty, cut short, or not from Bedrock"
+        refusal = TruncatedResponseError(what, request_id=request_id(answer))
+        refusal.answer = answer
+        raise refusal
     return answer
 
 

@@ -30,12 +30,12 @@ RENEWAL_INTERVAL = 5.0
 class Clients:
     """The clients of one `Protection`, by region; safe for threads, and in a forked child.
 
-    `renewable` says whether a client built anew may have other credentials than the one before.
+    `renew` prepares for a client with fresh credentials, and says whether one that is built anew may have any.
     """
 
-    def __init__(self, build: Callable[[str], Any], *, renewable: bool) -> None:
-        self.renewable = renewable
+    def __init__(self, build: Callable[[str], Any], renew: Callable[[], bool]) -> None:
         self._build = build
+        self._renew = renew
         self._start_afresh()
 
     def _start_afresh(self) -> None:
@@ -68,7 +68,7 @@ class Clients:
             client.close()
 
     def renewed(self, region: str, stale: Any) -> Any:
-        """A client with fresh credentials in place of `stale`; None where that was done only just now.
+        """A client with fresh credentials in place of `stale`; None where there are none, or it was done only just now.
 
         Threads that ask for the same at once get one client.
         """
@@ -80,6 +80,8 @@ class Clients:
             if now - self._renewed_at.get(region, -RENEWAL_INTERVAL) < RENEWAL_INTERVAL:
                 return None
             self._renewed_at[region] = now
+            if not self._renew():
+                return None
             self._kept[region] = self._build(region)
             return self._kept[region]
 
@@ -87,7 +89,7 @@ class Clients:
 def renew_credentials(call: Call, error: Exception, failure: Failure) -> Call | None:
     """The same call through a client with fresh credentials, once, where the old ones are no longer taken."""
     journey, clients = call.journey, call.journey.protection.clients
-    if failure.kind != "auth" or journey.renewed or clients is None or not clients.renewable or not _outdated(error):
+    if failure.kind != "auth" or journey.renewed or clients is None or not _outdated(error):
         return None
     journey.renewed = True
     try:

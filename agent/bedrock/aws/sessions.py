@@ -37,6 +37,26 @@ def create_client(session: Any, service: str, **options: Any) -> Any:
     return client
 
 
+def can_change(credentials: Credentials) -> bool:
+    """Whether asking again may give other credentials: keys and a token stay what they are.
+
+    A session of the caller's is made to fetch its own anew, where they are of a kind that can be fetched.
+    """
+    if credentials.session is not None:
+        return _fetched_anew(credentials.session.get_credentials())
+    return credentials.aws_access_key_id is None and credentials.bearer_token is None
+
+
+def _fetched_anew(held: Any) -> bool:
+    """Whether credentials that botocore keeps fresh were refreshed now: it has no public way to ask for it."""
+    refresh, lock = getattr(held, "_protected_refresh", None), getattr(held, "_refresh_lock", None)
+    if refresh is None or lock is None:
+        return False
+    with lock:
+        refresh(is_mandatory=True)
+    return True
+
+
 def events_of(session: Any) -> Any:
     """The events of all clients that the session is going to make."""
     return session.events if _is_of_boto3(session) else session.get_component("event_emitter")

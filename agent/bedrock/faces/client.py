@@ -20,7 +20,7 @@ from ..aws.credentials import Credentials, bearer_token, environment_digest, res
 from ..aws.options import NO_OPTIONS, CallOptions, split_options
 from ..aws.settings import CLIENT_VARIABLES, ClientSettings
 from ..carriers import REMEMBERED
-from ..chat import ChatStream, complete
+from ..chat import ChatStream, complete, telling_what_came
 from ..errors import SettingsError
 from ..models.profiles import profile_for
 from ..notes import AnswerForm, CallNotes, noted, notes_of_request
@@ -261,8 +261,10 @@ class Bedrock:
         """
         with self._hooks.call(model) as call:
             kwargs = self._kwargs(model, messages, tools, options)
-            answer = calls.converse(self._client_for(_options_of(kwargs)), kwargs)
-            return call.ended(complete(answer, notes_of_request(kwargs)), answer)
+            client, notes = self._client_for(_options_of(kwargs)), notes_of_request(kwargs)
+            with telling_what_came(notes):
+                answer = calls.converse(client, kwargs)
+            return call.ended(complete(answer, notes), answer)
 
     def stream(
         self,
@@ -298,9 +300,10 @@ class Bedrock:
         ).watch()
         with self._hooks.call(model, stream=True) as call:
             kwargs = self._kwargs(model, messages, tools, asked)
-            client = self._client_for(_options_of(kwargs))
-            answer = (calls.open_whole if whole else calls.open_stream)(client, kwargs)
-            return call.followed(ChatStream(answer, notes_of_request(kwargs), watch=watch), answer)
+            client, notes = self._client_for(_options_of(kwargs)), notes_of_request(kwargs)
+            with telling_what_came(notes):
+                answer = (calls.open_whole if whole else calls.open_stream)(client, kwargs)
+            return call.followed(ChatStream(answer, notes, watch=watch), answer)
 
     def _kwargs(
         self, model: str, messages: Sequence[Any], tools: Sequence[Any] | None, options: dict[str, Any]
