@@ -63,6 +63,8 @@ SENT: list[tuple[str, str, dict[str, Any], dict[str, Any], set[str]]] = [
     ("a guardrail in one word", CLAUDE, {"guardrail_config": "arn:aws:bedrock:us-east-1:1:guardrail/g:2"},
      {"guardrailConfig": {"guardrailIdentifier": "arn:aws:bedrock:us-east-1:1:guardrail/g", "guardrailVersion": "2"}}, set()),
     ("a guardrail that names none", CLAUDE, {"guardrail_config": {"guardrailIdentifier": ""}}, {}, {"drop_empty_guardrail"}),
+    ("a guardrail that is none", CLAUDE, {"guardrail_config": {"x": 1}}, {}, {"drop_empty_guardrail"}),
+    ("a number for a guardrail", CLAUDE, {"extra": {"guardrailConfig": 1}}, {}, {"drop_empty_guardrail"}),
     ("stream mode only in streams", CLAUDE, {"stream": False, "guardrail_config": {
         "guardrailIdentifier": "g", "guardrailVersion": "1", "streamProcessingMode": "async"}},
      {"guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1"}}, set()),
@@ -135,9 +137,6 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"metadata": {"a": "ü"}}, "metadata: keys"),
     ({"metadata": {str(number): "x" for number in range(17)}}, "metadata: more than 16 pairs"),
     ({"guardrail_config": {"guardrailIdentifier": "g"}}, "guardrail_config: a guardrail needs both"),
-    ({"guardrail_config": {"guardrailArn": "g"}}, "guardrail_config: names no guardrail"),
-    ({"guardrail_config": 5}, "guardrail_config: names no guardrail"),
-    ({"extra": {"guardrailConfig": [1]}}, "guardrail_config: names no guardrail"),
     ({"guardrail_config": {"id": "g", "version": "1", "trace": "loud"}}, "guardrail_config.trace: 'loud'"),
     ({"extra": 5}, "extra: not an object"),
     ({"additional_model_request_fields": 5}, "additional_model_request_fields: not an object"),

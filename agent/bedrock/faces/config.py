@@ -461,10 +461,15 @@ def _check_models(read: Configuration) -> None:
 
 
 def _check_extra(read: Configuration, name: str, model: Model) -> None:
-    """Have a request built with the options that every call is given: what the builder refuses is said now."""
+    """Have a request built with the options that every call is given: what the builder refuses is said now.
+
+    So is a guardrail that it would leave out, since nobody reads what is said of a single call.
+    """
     options, _ = split_body(model.extra)
     try:
-        build_request(model.model, _ANY_QUESTION, **options)
+        repairs = build_request(model.model, _ANY_QUESTION, **options).repairs
+        if any(repair.step == "drop_empty_guardrail" for repair in repairs):
+            raise InvalidRequestError("names no guardrail", field="guardrail_config")
     except InvalidRequestError as error:
         first, *below = (error.field or "").removeprefix("extra.").split(".")
         place = (_as_written(first, model.extra), *below)

@@ -244,12 +244,11 @@ _GUARDRAIL_NAMES = {
     "trace": ("trace",),
     "streamProcessingMode": ("streamProcessingMode", "stream_processing_mode"),
 }
-_GUARDRAIL_SPELLINGS = frozenset(spelling for spellings in _GUARDRAIL_NAMES.values() for spelling in spellings)
 _TRACES = frozenset({"enabled", "disabled", "enabled_full"})
 
 
 def guardrail_config(context: Context) -> dict[str, Any]:
-    """guardrailConfig from either casing or from "id:version"; {} where it is left blank."""
+    """guardrailConfig from either casing or from "id:version"; {} where nothing names a guardrail, which is said."""
     extra = as_mapping(context.options.extra) or {}
     given = context.options.guardrail_config
     if given is None:
@@ -269,10 +268,7 @@ def _guardrail_fields(given: Any) -> Mapping[str, Any]:
     if isinstance(given, str):
         identifier, _, version = given.rpartition(":")
         return {"guardrailIdentifier": identifier, "guardrailVersion": version}
-    fields = as_mapping(given)
-    if fields is None or not _GUARDRAIL_SPELLINGS & fields.keys():
-        raise InvalidRequestError("names no guardrail", field="guardrail_config")
-    return fields
+    return as_mapping(given) or {}
 
 
 def _checked_guardrail(config: dict[str, Any], context: Context) -> dict[str, Any]:
