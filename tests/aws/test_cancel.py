@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import BotoCoreError, ConnectTimeoutError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError
 
 from agent.bedrock.aws import pace
 from agent.bedrock.aws.cancel import Errand, Hold
@@ -371,6 +371,31 @@ def test_a_call_does_not_wait_longer_for_a_connection_than_its_client() -> None:
         with pytest.raises(ConnectTimeoutError):
             whole(client, asking(connect_timeout=60))
         assert time.monotonic() - began < PATIENCE
+
+
+def test_a_connect_timeout_ends_with_the_connecting() -> None:
+    """The body is taken late: sending it is not connecting."""
+
+    def listen() -> None:
+        connection, _ = slow.accept()
+        with connection:
+            time.sleep(0.6)
+            connection.settimeout(0.3)
+            with contextlib.suppress(TimeoutError):
+                while taken := connection.recv(1 << 20):
+                    received.append(len(taken))
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+
+    received: list[int] = []
+    long = {**asking(connect_timeout=0.2), "system": [{"text": "x" * 16_000_000}]}
+    with socket.create_server(("127.0.0.1", 0)) as slow, FakeBedrock() as fake:
+        client = guarded(fake, endpoint_url=f"http://127.0.0.1:{slow.getsockname()[1]}", max_attempts=1)
+        listener = threading.Thread(target=listen)
+        listener.start()
+        with pytest.raises(ClientError):
+            whole(client, long)
+        listener.join()
+        assert sum(received) > 16_000_000
 
 
 def test_giving_up_between_two_attempts_leaves_the_connection_to_whoever_took_it_since(

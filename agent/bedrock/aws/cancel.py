@@ -20,6 +20,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from ..errors import CallInterruptedError
 from .attempt import connect_timeout
 from .genuine import tuned_pool
 from .pace import Bell, Check
@@ -112,6 +113,12 @@ def is_given_up() -> bool | None:
     """Whether what this thread does is wanted by nobody any more; None where nobody has a hold on it."""
     hold: Hold | None = getattr(_working, "errand", None)
     return None if hold is None else hold.given_up
+
+
+def stop_if_given_up() -> None:
+    """Raise where nobody wants what this thread is about to do: others may have had to wait for the same before it."""
+    if is_given_up():
+        raise CallInterruptedError("the call was given up")
 
 
 class Errand(Hold, Generic[R]):
@@ -212,9 +219,11 @@ def _noticing_connection(connection: type[Any]) -> type[Any]:
 
     # By way of super(): what somebody has put into the place of a method may take no `self`.
     def connect(self: Any) -> None:
-        self.timeout = connect_timeout(self.timeout)
+        usual = self.timeout
+        self.timeout = connect_timeout(usual)
         _tell(self)
         super(noticing, self).connect()
+        _set_timeout(self, usual)  # by now it stands, and what is sent over it may take as long as ever
         _tell(self)
 
     def request(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -231,6 +240,13 @@ def _noticing_connection(connection: type[Any]) -> type[Any]:
     members = {"connect": connect, "request": request, "_new_conn": new_conn, "uses": 0}
     noticing: type[Any] = type(connection.__name__, (connection,), members)
     return noticing
+
+
+def _set_timeout(connection: Any, seconds: Any) -> None:
+    if connection.timeout != seconds:
+        connection.timeout = seconds
+        if connection.sock is not None:  # recorders connect to nobody
+            connection.sock.settimeout(seconds)
 
 
 def _tell(connection: Any) -> None:
