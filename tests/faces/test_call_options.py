@@ -20,7 +20,7 @@ from agent.bedrock.aws.options import CALL_OPTIONS, CallOptions, split_options
 from agent.bedrock.errors import CallInterruptedError, DeadlineExceededError, InvalidRequestError
 from agent.bedrock.request.options import OPTION_NAMES
 from agent.bedrock.testing import FakeBedrock, Refusal, Reply, Stall
-from tests.moments import PATIENCE, at_some_pace, once, prompt
+from tests.moments import PATIENCE, at_some_pace, comes_true, once, prompt
 
 KEYS: dict[str, Any] = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "not-a-secret"}
 MODEL = "anthropic.claude-3-haiku-20240307-v1:0"
@@ -225,3 +225,26 @@ def test_a_control_plane_that_says_nothing_holds_nobody(monkeypatch: pytest.Monk
 
         assert prompt(late)
         assert not fake.requests
+
+
+def test_nobody_builds_for_a_call_that_was_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waited in line behind a program that fails slowly does not ask it again."""
+    asked: list[Any] = []
+    go_on, token = threading.Event(), threading.Event()
+
+    def fail(credentials: Any) -> Any:
+        asked.append(credentials)
+        go_on.wait(PATIENCE)
+        raise OSError("no credentials")
+
+    monkeypatch.setattr(clients, "open_session", fail)
+    others = set(threading.enumerate())
+    with FakeBedrock() as fake, face(fake) as bedrock:
+        with once(lambda: asked, token.set), pytest.raises(CallInterruptedError):
+            bedrock.complete(MODEL, ASKED, cancel=token)
+        for _ in range(2):
+            with pytest.raises(DeadlineExceededError):
+                bedrock.complete(MODEL, ASKED, deadline=0.1)
+        go_on.set()
+        assert comes_true(lambda: not {thread for thread in threading.enumerate() if "call" in thread.name} - others)
+    assert len(asked) == 1

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Failure, class_names, service_error
 from ..values import changed
-from .cancel import released
+from .cancel import released, stop_if_given_up
 from .pace import current_pace
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Clients:
         """A client for that region."""
         with self._lock:
             if region not in self._kept:
+                stop_if_given_up()
                 self._kept[region] = self._build(region)
             return self._kept[region]
 

@@ -161,9 +161,11 @@ class Bedrock:
         found = self._clients.valid(region, current)
         if found is not None:
             return found
+        from ..aws.cancel import stop_if_given_up
         from ..aws.journey import waited_for
 
         def build() -> Any:
+            stop_if_given_up()
             return clients.build_runtime_client(region, settings, self._credentials, decoder_for=decoder_for)
 
         return waited_for(lambda: self._clients.get_or_build(region, current, build), options)
