@@ -23,6 +23,14 @@ from tests.request.service import (
     tool,
 )
 
+
+class Answer:
+    """The class of an SDK's models."""
+
+    def model_dump(self) -> dict[str, Any]:
+        return vars(self)
+
+
 # why, model, options, members of the request, steps
 SENT: list[tuple[str, str, dict[str, Any], dict[str, Any], set[str]]] = [
     ("nothing asked for", CLAUDE, {}, {}, set()),
@@ -143,6 +151,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"additional_model_response_field_paths": ["/x"] * 11}, "additional_model_response_field_paths"),
     ({"cache_ttl": "2h"}, "cache_ttl: '2h' is neither"),
     ({"reasoning_effort": "huge"}, "reasoning_effort: 'huge' is none of"),
+    ({"response_format": Answer}, "response_format: response_format is an object with a type"),
     ({"response_format": {"type": "xml"}}, "response_format.type: unknown type 'xml'"),
     ({"response_format": {"type": "json_schema", "json_schema": {}}}, "json_schema.schema: a json_schema without"),
     ({"effort": "x" * 17}, "effort: longer than 16"),
@@ -154,6 +163,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"reasoning": {"max_tokens": "x"}}, "reasoning.max_tokens: not a whole number"),
     ({"reasoning": ["high"]}, "reasoning: a list"),
     ({"reasoning": 1.5}, "reasoning: a float, expected an effort or an object"),
+    ({"reasoning": dict}, "reasoning: a type, expected an effort or an object"),
     ({"reasoning": b"high"}, "reasoning: a bytes"),
     ({"output_config": "low"}, "output_config: a str, expected an object"),
     ({"output_config": ["effort"]}, "output_config: a list"),

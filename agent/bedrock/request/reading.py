@@ -23,7 +23,7 @@ _SCALARS = frozenset({str, int, float, bool, bytes, bytearray, list, tuple, set,
 
 
 def as_mapping(value: Any) -> Mapping[str, Any] | None:
-    """`value` as a mapping, or None where it is a scalar, a list or something without fields."""
+    """`value` as a mapping, or None where it is a scalar, a list, a class or something without fields."""
     kind = type(value)
     if kind is dict:
         return value  # type: ignore[no-any-return]
@@ -31,6 +31,8 @@ def as_mapping(value: Any) -> Mapping[str, Any] | None:
         return None
     if isinstance(value, Mapping):
         return value
+    if isinstance(value, type):
+        return None
     dump = getattr(value, "model_dump", None)
     if callable(dump):
         dumped = dump()
