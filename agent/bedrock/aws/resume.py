@@ -14,7 +14,6 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from operator import length_hint
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from .explain import explain, explained
 from .journey import STREAM, Answer, Call, Send
 from .remedies import empty_stale_pool, persist, remedied, tell_attempts
 from .retries import try_again
+from .stream import take_away_rest
 
 if TYPE_CHECKING:
     from botocore.eventstream import EventStream
@@ -116,7 +116,7 @@ class HeldStream:
             self._journey.close()
             stream = self._stream
         stream.close()
-        _empty(self._batch)
+        take_away_rest(self._batch)
 
     def __iter__(self) -> Iterator[Event]:
         """The events as botocore gives them; leaving the loop early closes the stream."""
@@ -174,7 +174,7 @@ class HeldStream:
         """A batch of which `close()` takes away what was not delivered, also if it came just before."""
         self._batch = batch = iter(events)
         if self._closed():
-            _empty(batch)
+            take_away_rest(batch)
         return batch
 
     def _find_source(self) -> None:
@@ -288,10 +288,6 @@ _RESUMES: dict[str, Callable[[HeldStream, Call], tuple[str, Call] | None]] = {
     "restart": HeldStream._restart,  # noqa: SLF001 - a table of its own methods
     "continue": HeldStream._continue,  # noqa: SLF001
 }
-
-
-def _empty(batch: Iterator[Event]) -> None:
-    deque(batch, maxlen=0)
 
 
 class _OneByOne:

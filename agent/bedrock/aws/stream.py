@@ -171,7 +171,7 @@ class FastStream:
             self._wait_briefly()
         self._batch = batch = iter(events)
         if self._closed or body.closed:
-            _empty(batch)
+            take_away_rest(batch)
         return batch
 
     def _give_up(self, error: BaseException) -> None:
@@ -184,7 +184,7 @@ class FastStream:
         if not self._ended:
             self._closed = True
             self._body.close()
-            _empty(self._batch)
+            take_away_rest(self._batch)
 
     def get_initial_response(self) -> Any:
         """The first message, if it is an initial-response (which Bedrock does not send); events are kept for later."""
@@ -239,8 +239,8 @@ class FastStream:
         return raised
 
 
-def _empty(batch: Iterator[Event]) -> None:
-    """Take away what was decoded and not delivered."""
+def take_away_rest(batch: Iterator[Event]) -> None:
+    """Take away what of a batch was not delivered."""
     deque(batch, maxlen=0)
 
 
